@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+#ifndef _UAPI_VGEM_USERPTR_DRM_H_
+#define _UAPI_VGEM_USERPTR_DRM_H_
+
+#include "drm.h"
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+/**
+ * DOC: vgem userptr uAPI
+ *
+ * vgem's small virtual GPU. A *VM* is a GPU address space; *VM_BIND* maps
+ * buffer objects or bare ranges of the caller's own memory into it; a *queue*
+ * executes jobs, in order, on an engine that reaches memory only through the
+ * VM's page table.
+ *
+ * Memory of the process (a userptr) is never pinned: it follows the CPU's page
+ * tables. What the CPU unmaps, the GPU loses before munmap() returns; what the
+ * CPU maps anew at the same address, the next job sees.
+ *
+ * All ioctls are allowed on render nodes. Unknown flags, unknown operations and
+ * non-zero padding are refused with -EINVAL and change nothing. Structs grow at
+ * their end only; a kernel that knows a longer struct reads zeroes for what an
+ * older caller did not pass.
+ *
+ * Errors that mean the same everywhere:
+ *
+ * ============ ==============================================================
+ * EINVAL       malformed: size, alignment, overflow, flag, padding
+ * ENOENT       no such handle, VM or queue in this file
+ * EFAULT       the range, or a part of it, is not mapped or is special memory
+ * EPERM        no write permission for a writable userptr; or the userptr or
+ *              VM belongs to another process (another mm)
+ * EAGAIN       invalidated faster than the retry budget allows, nothing was
+ *              submitted
+ * EOPNOTSUPP   the device cannot do coherent DMA, or not offered on a userptr
+ * ENODEV       mmap() of a userptr buffer object
+ * ENOMEM       out of memory, or over a per-file limit
+ * ETIME        a fence not of this device did not signal in time
+ * EINTR        a signal came first; libdrm's drmIoctl() restarts
+ * ============ ==============================================================
+ */
+
+#define DRM_VGEM_USERPTR_CREATE	0x3
+#define DRM_VGEM_VM_CREATE	0x4
+#define DRM_VGEM_VM_DESTROY	0x5
+#define DRM_VGEM_VM_BIND	0x6
+#define DRM_VGEM_VM_QUERY	0x7
+#define DRM_VGEM_QUEUE_CREATE	0x8
+#define DRM_VGEM_QUEUE_DESTROY	0x9
+#define DRM_VGEM_EXEC		0xa
+
+/**
+ * struct drm_vgem_userptr_create - make a buffer object of the caller's memory
+ *
+ * @addr and @size must be multiples of the page size, @size not zero, and the
+ * range must lie in the caller's address space. Ranges of several buffer
+ * objects may overlap.
+ *
+ * The object has no mmap offset and takes no user fences: mapping it is
+ * refused with -ENODEV, exporting it and DRM_IOCTL_VGEM_FENCE_ATTACH with
+ * -EOPNOTSUPP.
+ */
+struct drm_vgem_userptr_create {
+	/** @addr: CPU address of the first byte */
+	__u64 addr;
+	/** @size: length in bytes */
+	__u64 size;
+	/** @flags: DRM_VGEM_USERPTR_* */
+	__u32 flags;
+/** The engine may not write: the memory is never dirtied, needs no PROT_WRITE */
+#define DRM_VGEM_USERPTR_READ_ONLY	(1 << 0)
+/**
+ * Fault the range in now and fail with -EFAULT or -EPERM if that is not
+ * possible. This says nothing about later: without the flag, and after it, the
+ * same errors come from DRM_IOCTL_VGEM_EXEC.
+ */
+#define DRM_VGEM_USERPTR_PROBE		(1 << 1)
+	/** @handle: returned GEM handle */
+	__u32 handle;
+};
+
+/**
+ * struct drm_vgem_vm_create - make a GPU address space
+ *
+ * It belongs to the caller's mm: a child after fork(), or a process that was
+ * passed the file, cannot use it (-EPERM).
+ */
+struct drm_vgem_vm_create {
+	/** @flags: must be zero */
+	__u32 flags;
+	/** @vm_id: returned id, valid in this file */
+	__u32 vm_id;
+};
+
+/**
+ * struct drm_vgem_vm_destroy - drop a GPU address space
+ *
+ * Its queues keep it until they are destroyed.
+ */
+struct drm_vgem_vm_destroy {
+	/** @vm_id: the VM */
+	__u32 vm_id;
+	/** @pad: must be zero */
+	__u32 pad;
+};
+
+/**
+ * struct drm_vgem_vm_bind - change a range of a GPU address space
+ *
+ * @addr and @range must be multiples of 4096 bytes and of the CPU's page size.
+ * Mapping over an existing mapping replaces the part that is covered, as
+ * MAP_FIXED does. The call waits (interruptibly) for the jobs submitted before
+ * it on this VM.
+ */
+struct drm_vgem_vm_bind {
+	/** @vm_id: the VM */
+	__u32 vm_id;
+	/** @op: DRM_VGEM_VM_BIND_OP_* */
+	__u32 op;
+/** Map @range bytes of the buffer object @handle from byte @offset on */
+#define DRM_VGEM_VM_BIND_OP_MAP		0
+/** Map @range bytes of the caller's memory from CPU address @offset on */
+#define DRM_VGEM_VM_BIND_OP_MAP_USERPTR	1
+/** Take away whatever is mapped; holes are no error */
+#define DRM_VGEM_VM_BIND_OP_UNMAP	2
+	/** @handle: GEM handle for OP_MAP (a userptr one or any other), else zero */
+	__u32 handle;
+	/** @flags: DRM_VGEM_VM_BIND_* */
+	__u32 flags;
+/** The engine may not write here. Only with the two OP_MAP operations. */
+#define DRM_VGEM_VM_BIND_READ_ONLY	(1 << 0)
+	/** @addr: GPU address, below %DRM_VGEM_VA_SIZE */
+	__u64 addr;
+#define DRM_VGEM_VA_SIZE		(1ULL << 47)
+	/** @range: length in bytes */
+	__u64 range;
+	/** @offset: into the object, or CPU address; zero for OP_UNMAP */
+	__u64 offset;
+};
+
+/**
+ * struct drm_vgem_vm_stats - counters of a VM, all since its creation
+ */
+struct drm_vgem_vm_stats {
+	/** @submits: jobs committed */
+	__u64 submits;
+	/** @retries: times a submission went round again */
+	__u64 retries;
+	/** @invalidations: callbacks that took memory away from this VM */
+	__u64 invalidations;
+	/** @windows: windows (of up to 2 MiB) populated for this VM */
+	__u64 windows;
+	/** @fence_waits: invalidations that had to wait for a job */
+	__u64 fence_waits;
+	/** @tlb_flushes: flushes of the software TLB */
+	__u64 tlb_flushes;
+	/** @faults: accesses by the engine that no page table entry allowed */
+	__u64 faults;
+	/** @fault_addr: GPU address of the last of @faults */
+	__u64 fault_addr;
+};
+
+/**
+ * struct drm_vgem_vm_query - read something about a VM
+ */
+struct drm_vgem_vm_query {
+	/** @vm_id: the VM */
+	__u32 vm_id;
+	/** @query: DRM_VGEM_VM_QUERY_* */
+	__u32 query;
+/** &struct drm_vgem_vm_stats */
+#define DRM_VGEM_VM_QUERY_STATS		0
+	/**
+	 * @size: bytes at @data. The kernel writes what fits and clears the
+	 * rest; with zero it writes nothing and returns the size it knows.
+	 */
+	__u64 size;
+	/** @data: user pointer */
+	__u64 data;
+};
+
+/**
+ * struct drm_vgem_queue_create - make a queue on a VM
+ *
+ * Each queue has an engine of its own; jobs of one queue run in order.
+ */
+struct drm_vgem_queue_create {
+	/** @vm_id: the VM */
+	__u32 vm_id;
+	/** @flags: must be zero */
+	__u32 flags;
+	/** @queue_id: returned id, valid in this file */
+	__u32 queue_id;
+	/** @pad: must be zero */
+	__u32 pad;
+};
+
+/**
+ * struct drm_vgem_queue_destroy - end a queue
+ *
+ * The running job is stopped and waiting ones are dropped; their fences signal
+ * with an error.
+ */
+struct drm_vgem_queue_destroy {
+	/** @queue_id: the queue */
+	__u32 queue_id;
+	/** @pad: must be zero */
+	__u32 pad;
+};
+
+/**
+ * struct drm_vgem_array - a user-space array whose elements may grow
+ */
+struct drm_vgem_array {
+	/** @stride: size of an element as the caller knows it, in bytes */
+	__u32 stride;
+	/** @count: number of elements */
+	__u32 count;
+	/** @array: user pointer to the first element */
+	__u64 array;
+};
+
+/**
+ * struct drm_vgem_op - one operation of the engine
+ *
+ * Addresses are GPU addresses. An access that no page table entry allows ends
+ * the job: its fence signals with -EFAULT (see &drm_vgem_vm_stats.faults).
+ * Fields that an operation does not name must be zero.
+ */
+struct drm_vgem_op {
+	/** @opcode: DRM_VGEM_OP_* */
+	__u32 opcode;
+/** Store @value (32 bits, repeated) to @size bytes at @dst; multiples of 4 */
+#define DRM_VGEM_OP_FILL	0
+/** Copy @size bytes from @src to @dst, lowest address first */
+#define DRM_VGEM_OP_COPY	1
+/** Exclusive-or @size bytes at @dst with @value (32 bits); multiples of 4 */
+#define DRM_VGEM_OP_XOR		2
+/**
+ * Compare @size bytes at @src with those at @dst; store to the 8 bytes at
+ * @result the offset of the first difference, or ~0. @result: multiple of 8.
+ */
+#define DRM_VGEM_OP_COMPARE	3
+/**
+ * Store to the 4 bytes at @result the CRC-32 (IEEE 802.3, as zlib computes it)
+ * of @size bytes at @src. @result: multiple of 4.
+ */
+#define DRM_VGEM_OP_CRC32	4
+/**
+ * Read the 4 bytes at @src, through the TLB, until they equal @value, or until
+ * @size nanoseconds have gone by, whichever is first. @src: multiple of 4.
+ * Running out of time is no error: a GPU that spins for a while. A @size of
+ * zero, or one over the job time limit, means until that limit, which ends
+ * the job with -ETIME.
+ */
+#define DRM_VGEM_OP_SPIN	5
+	/** @flags: must be zero */
+	__u32 flags;
+	/** @dst: destination */
+	__u64 dst;
+	/** @src: source */
+	__u64 src;
+	/** @size: bytes (nanoseconds for DRM_VGEM_OP_SPIN) */
+	__u64 size;
+	/** @value: operand, 32 bits */
+	__u64 value;
+	/** @result: where the result goes */
+	__u64 result;
+};
+
+/**
+ * struct drm_vgem_sync - a fence to wait for or to signal
+ */
+struct drm_vgem_sync {
+	/** @handle: syncobj handle */
+	__u32 handle;
+	/** @flags: DRM_VGEM_SYNC_* */
+	__u32 flags;
+/** The job signals this syncobj when it is done; otherwise it waits for it */
+#define DRM_VGEM_SYNC_SIGNAL	(1 << 0)
+	/** @point: timeline point, or zero for a binary syncobj */
+	__u64 point;
+};
+
+/**
+ * struct drm_vgem_exec - submit a job
+ *
+ * All userptrs bound in the VM are valid when the job is published, and stay so
+ * until it is done, or the operation of the mm that takes memory away waits.
+ * If memory that the job's operations name is gone, the call fails with
+ * -EFAULT and @fault_addr tells where; nothing was submitted. Bindings that the
+ * job does not name do not disturb it.
+ *
+ * Fences to wait for that are not of this device's own jobs are waited for in
+ * the call, before any memory is looked at, for at most @timeout_ns.
+ */
+struct drm_vgem_exec {
+	/** @queue_id: the queue */
+	__u32 queue_id;
+	/** @flags: must be zero */
+	__u32 flags;
+	/** @ops: &struct drm_vgem_op, 1 to %DRM_VGEM_EXEC_MAX_OPS */
+	struct drm_vgem_array ops;
+#define DRM_VGEM_EXEC_MAX_OPS	1024
+	/** @syncs: &struct drm_vgem_sync, 0 to %DRM_VGEM_EXEC_MAX_SYNCS */
+	struct drm_vgem_array syncs;
+#define DRM_VGEM_EXEC_MAX_SYNCS	64
+	/** @timeout_ns: absolute, CLOCK_MONOTONIC; for foreign fences only */
+	__s64 timeout_ns;
+	/** @fault_addr: returned with -EFAULT or -EPERM: the GPU address whose memory is missing */
+	__u64 fault_addr;
+};
+
+#define DRM_IOCTL_VGEM_USERPTR_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_USERPTR_CREATE, struct drm_vgem_userptr_create)
+#define DRM_IOCTL_VGEM_VM_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_VM_CREATE, struct drm_vgem_vm_create)
+#define DRM_IOCTL_VGEM_VM_DESTROY	DRM_IOW(DRM_COMMAND_BASE + DRM_VGEM_VM_DESTROY, struct drm_vgem_vm_destroy)
+#define DRM_IOCTL_VGEM_VM_BIND		DRM_IOW(DRM_COMMAND_BASE + DRM_VGEM_VM_BIND, struct drm_vgem_vm_bind)
+#define DRM_IOCTL_VGEM_VM_QUERY		DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_VM_QUERY, struct drm_vgem_vm_query)
+#define DRM_IOCTL_VGEM_QUEUE_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_QUEUE_CREATE, struct drm_vgem_queue_create)
+#define DRM_IOCTL_VGEM_QUEUE_DESTROY	DRM_IOW(DRM_COMMAND_BASE + DRM_VGEM_QUEUE_DESTROY, struct drm_vgem_queue_destroy)
+#define DRM_IOCTL_VGEM_EXEC		DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_EXEC, struct drm_vgem_exec)
+
+#if defined(__cplusplus)
+}
+#endif
+
+#endif /* _UAPI_VGEM_USERPTR_DRM_H_ */
