@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+/*
+ * VMs and bindings: which userptrs a device address space holds, and which of
+ * them a submission has to look at.
+ */
+
+#include <linux/bitmap.h>
+#include <linux/export.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "drm_userptr_internal.h"
+
+/**
+ * drm_userptr_vm_init() - make the userptr part of a device address space
+ * @vm: zeroed memory
+ * @dev: the device, the same as that of the userptrs to be bound
+ * @ops: what to do to it
+ *
+ * The VM belongs to current->mm. Name the outer lock with
+ * drm_userptr_vm_set_lock() next.
+ *
+ * Context: process context with current->mm set.
+ *
+ * Return: 0; -EINVAL if an op is missing or there is no mm, -ENOMEM.
+ */
+int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
+			const struct drm_userptr_vm_ops *ops)
+{
+	if (!ops->map || !ops->zap || !ops->tlb_submit || !ops->tlb_wait ||
+	    !current->mm)
+		return -EINVAL;
+
+	vm->ledger = drm_userptr_ledger_alloc(0);
+	if (!vm->ledger)
+		return -ENOMEM;
+
+	vm->ops = ops;
+	vm->dev = dev;
+	init_rwsem(&vm->notifier_lock);
+	INIT_LIST_HEAD(&vm->invalidated);
+	INIT_LIST_HEAD(&vm->dead);
+
+	/* Taken in the notifier callback: nothing may be allocated under it. */
+	if (IS_ENABLED(CONFIG_LOCKDEP)) {
+		fs_reclaim_acquire(GFP_KERNEL);
+		might_lock(&vm->notifier_lock);
+		fs_reclaim_release(GFP_KERNEL);
+	}
+
+	/* The struct, not the memory: the VM does not keep a dead process's. */
+	mmgrab(current->mm);
+	vm->mm = current->mm;
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(drm_userptr_vm_init);
+
+/**
+ * drm_userptr_vm_fini() - end a VM
+ * @vm: a VM without bindings whose jobs are all done
+ *
+ * Context: process context.
+ */
+void drm_userptr_vm_fini(struct drm_userptr_vm *vm)
+{
+	WARN(!list_empty(&vm->invalidated) || !list_empty(&vm->dead),
+	     "userptr VM still has bindings\n");
+
+	drm_userptr_ledger_put(vm->ledger);
+	kfree(vm->spare);
+	mmdrop(vm->mm);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_vm_fini);
+
+/**
+ * drm_userptr_vm_wait_idle() - wait for the jobs committed so far
+ * @vm: the VM
+ *
+ * For drivers that change mappings which running jobs may use.
+ *
+ * Context: process context, the VM's outer lock held, no dma_resv.
+ *
+ * Return: 0, or -ERESTARTSYS if a signal came first.
+ */
+int drm_userptr_vm_wait_idle(struct drm_userptr_vm *vm)
+{
+	drm_userptr_vm_assert_locked(vm);
+
+	/* Nobody commits under the outer lock, so the ledger stays as it is. */
+	return drm_userptr_ledger_wait(vm->ledger, true);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_vm_wait_idle);
+
+/**
+ * drm_userptr_binding_init() - prepare a userptr, or a part of it, for binding
+ * @binding: zeroed memory, embedded in the driver's mapping
+ * @vm: where
+ * @userptr: what
+ * @start: first CPU address, within @userptr, a multiple of the page size
+ * @size: length in bytes, a multiple of the page size
+ * @addr: device address of @start
+ *
+ * Changes nothing in the VM. Undone by drm_userptr_binding_fini().
+ *
+ * Context: process context.
+ *
+ * Return: 0; -EINVAL if the range is not within @userptr or the two are for
+ * different devices, -ENOMEM.
+ */
+int drm_userptr_binding_init(struct drm_userptr_binding *binding,
+			     struct drm_userptr_vm *vm,
+			     struct drm_userptr *userptr,
+			     unsigned long start, unsigned long size, u64 addr)
+{
+	if (!size || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(size) ||
+	    start < userptr->start || start >= userptr->end ||
+	    size > userptr->end - start || vm->dev != userptr->dev)
+		return -EINVAL;
+
+	binding->userptr = userptr;
+	binding->vm = vm;
+	binding->start = start;
+	binding->end = start + size;
+	binding->addr = addr;
+	binding->remove_seq = U64_MAX;
+	INIT_LIST_HEAD(&binding->vm_link);
+
+	binding->mapped = kvcalloc(BITS_TO_LONGS(drm_userptr_binding_windows(binding)),
+				   sizeof(long), GFP_KERNEL_ACCOUNT);
+
+	return binding->mapped ? 0 : -ENOMEM;
+}
+EXPORT_SYMBOL_GPL(drm_userptr_binding_init);
+
+/**
+ * drm_userptr_binding_fini() - undo drm_userptr_binding_init()
+ * @binding: a binding that was never bound, or is unbound
+ *
+ * Context: process context.
+ */
+void drm_userptr_binding_fini(struct drm_userptr_binding *binding)
+{
+	WARN(!list_empty(&binding->vm_link), "userptr is still bound\n");
+	kvfree(binding->mapped);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_binding_fini);
+
+/**
+ * drm_userptr_bind() - put a binding into its VM
+ * @binding: a binding that was prepared with drm_userptr_binding_init()
+ *
+ * Cannot fail, so that a driver can prepare all parts of a change and then make
+ * it. No page is looked at; the next submission populates and maps the binding.
+ * Device page tables for the range must exist before that.
+ *
+ * Context: process context, the VM's outer lock held, no dma_resv.
+ */
+void drm_userptr_bind(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr *userptr = binding->userptr;
+	struct drm_userptr_vm *vm = binding->vm;
+
+	drm_userptr_vm_assert_locked(vm);
+
+	mutex_lock(&userptr->lock);
+	/* Invalidations that are under way know nothing of it. */
+	binding->insert_seq = userptr->inval_seq;
+	list_add_tail(&binding->link, &userptr->bindings);
+	down_write(&vm->notifier_lock);
+	list_add_tail(&binding->vm_link, &vm->invalidated);
+	up_write(&vm->notifier_lock);
+	mutex_unlock(&userptr->lock);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_bind);
+
+/* Is no invalidation under way that may still use the binding? */
+static bool drm_userptr_binding_quiet(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr *userptr = binding->userptr;
+	struct drm_userptr_inval *inval;
+
+	guard(mutex)(&userptr->lock);
+
+	/* Oldest first: the first one tells. */
+	inval = list_first_entry_or_null(&userptr->invals,
+					 struct drm_userptr_inval, link);
+
+	return !inval || inval->seq > binding->remove_seq;
+}
+
+/**
+ * drm_userptr_unbind() - take a binding out of its VM
+ * @binding: the binding
+ *
+ * Clears its device page table entries and flushes the TLB. Call
+ * drm_userptr_binding_fini() next.
+ *
+ * Context: process context, the VM's outer lock held, no dma_resv; no job that
+ * may use the binding is running, see drm_userptr_vm_wait_idle(). Sleeps for
+ * invalidations of the same userptr that are under way.
+ */
+void drm_userptr_unbind(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr *userptr = binding->userptr;
+	struct drm_userptr_vm *vm = binding->vm;
+	u64 seqno;
+
+	drm_userptr_vm_assert_locked(vm);
+
+	mutex_lock(&userptr->lock);
+	down_write(&vm->notifier_lock);
+	list_del_init(&binding->vm_link);
+	up_write(&vm->notifier_lock);
+	/* Invalidations from here on pass it by. */
+	binding->remove_seq = userptr->inval_seq;
+	vm->ops->zap(binding, binding->addr, binding->end - binding->start);
+	seqno = vm->ops->tlb_submit(vm);
+	mutex_unlock(&userptr->lock);
+
+	vm->ops->tlb_wait(vm, seqno);
+
+	wait_event(userptr->inval_wq, drm_userptr_binding_quiet(binding));
+
+	mutex_lock(&userptr->lock);
+	list_del(&binding->link);
+	mutex_unlock(&userptr->lock);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_unbind);
+
+/**
+ * drm_userptr_binding_revive() - look at a dead binding once more
+ * @binding: the binding
+ *
+ * A binding whose memory was gone does not make every submission look for it
+ * again. A driver calls this for what a job needs: there may be a new mapping
+ * at the old address. No effect on a binding that is not dead.
+ *
+ * Context: process context, the VM's outer lock held.
+ */
+void drm_userptr_binding_revive(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr_vm *vm = binding->vm;
+
+	drm_userptr_vm_assert_locked(vm);
+
+	if (!binding->error)
+		return;
+
+	binding->error = 0;
+	down_read(&vm->notifier_lock);
+	list_move_tail(&binding->vm_link, &vm->invalidated);
+	up_read(&vm->notifier_lock);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_binding_revive);

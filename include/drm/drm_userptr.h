@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+#ifndef __DRM_USERPTR_H__
+#define __DRM_USERPTR_H__
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/sizes.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+struct device;
+struct dma_fence;
+struct mm_struct;
+
+struct drm_userptr_binding;
+struct drm_userptr_ledger;
+struct drm_userptr_vm;
+
+/**
+ * DRM_USERPTR_WINDOW_SIZE - unit of validity inside a userptr, in bytes
+ *
+ * The reach of one page table page with 4 KiB pages, and the size of a
+ * transparent huge page: smaller windows would be invalidated together anyway.
+ */
+#define DRM_USERPTR_WINDOW_SIZE	SZ_2M
+
+/**
+ * DRM_USERPTR_READ_ONLY - the device only reads
+ *
+ * For drm_userptr_init(). Pages are faulted in for reading, mapped
+ * DMA_TO_DEVICE and never dirtied.
+ */
+#define DRM_USERPTR_READ_ONLY	BIT(0)
+
+/**
+ * struct drm_userptr_inval - one invalidation on its way
+ *
+ * Private to the helper. Lives in the userptr (two passes) or on the stack of
+ * the callback (everything in the first pass).
+ */
+struct drm_userptr_inval {
+	/** @finish: what the core hands back for the second pass */
+	struct mmu_interval_notifier_finish finish;
+	/** @link: in &drm_userptr.invals, under &drm_userptr.lock */
+	struct list_head link;
+	/** @seq: number of this invalidation; constant */
+	u64 seq;
+	/** @start: first CPU address that goes away; constant */
+	unsigned long start;
+	/** @end: first CPU address after it that stays; constant */
+	unsigned long end;
+};
+
+/**
+ * struct drm_userptr - a range of a process's memory that devices may reach
+ *
+ * Embedded in the driver's GEM object or in its &struct drm_gpuva.
+ */
+struct drm_userptr {
+	/** @notifier: tells when the mm takes pages of the range away */
+	struct mmu_interval_notifier notifier;
+	/** @dev: the device that the pages are DMA-mapped for; constant */
+	struct device *dev;
+	/** @start: first CPU address; constant */
+	unsigned long start;
+	/** @end: first CPU address after the range; constant */
+	unsigned long end;
+	/** @flags: DRM_USERPTR_*; constant */
+	u32 flags;
+
+	/**
+	 * @populate_lock: one populate at a time. Outside mmap_lock, never
+	 * taken by the notifier callback.
+	 */
+	struct mutex populate_lock;
+
+	/**
+	 * @lock: taken by the notifier callback, see the lock order in the
+	 * overview. Protects all that follows.
+	 */
+	struct mutex lock;
+	/**
+	 * @windows: struct drm_userptr_window by CPU address divided by
+	 * %DRM_USERPTR_WINDOW_SIZE; absent means empty. Entries are added under
+	 * @populate_lock and stay until drm_userptr_fini(), so that RCU readers
+	 * may look at &drm_userptr_window.state.
+	 */
+	struct xarray windows;
+	/** @token: last token given to a populate */
+	u64 token;
+	/** @bindings: list of &drm_userptr_binding.link */
+	struct list_head bindings;
+	/** @invals: invalidations on their way, oldest first */
+	struct list_head invals;
+	/** @inval_seq: number of the last invalidation */
+	u64 inval_seq;
+	/** @inval_wq: woken when one leaves @invals */
+	wait_queue_head_t inval_wq;
+	/** @inval: storage for one two-pass invalidation */
+	struct drm_userptr_inval inval;
+	/** @inval_inuse: @inval is on its way */
+	bool inval_inuse;
+};
+
+/**
+ * struct drm_userptr_binding - a userptr, or a part of it, in a VM
+ *
+ * Embedded in the driver's &struct drm_gpuva.
+ */
+struct drm_userptr_binding {
+	/** @userptr: what is bound; constant */
+	struct drm_userptr *userptr;
+	/** @vm: where; constant */
+	struct drm_userptr_vm *vm;
+	/** @start: first CPU address; constant */
+	unsigned long start;
+	/** @end: first CPU address after it; constant */
+	unsigned long end;
+	/** @addr: device address of @start; constant */
+	u64 addr;
+
+	/** @link: in &drm_userptr.bindings, under &drm_userptr.lock */
+	struct list_head link;
+	/** @insert_seq: &drm_userptr.inval_seq at insertion; constant */
+	u64 insert_seq;
+	/**
+	 * @remove_seq: last invalidation that may use this binding, U64_MAX
+	 * until removal; under &drm_userptr.lock
+	 */
+	u64 remove_seq;
+	/**
+	 * @snapshot: the fences that the two-pass invalidation waits for; under
+	 * &drm_userptr.lock
+	 */
+	struct drm_userptr_ledger *snapshot;
+	/** @tlb_seqno: last TLB flush of this binding; under &drm_userptr.lock */
+	u64 tlb_seqno;
+
+	/**
+	 * @vm_link: in &drm_userptr_vm.invalidated or &drm_userptr_vm.dead, or
+	 * empty. Changed with &drm_userptr_vm.notifier_lock held for write, or
+	 * for read together with the VM's outer lock.
+	 */
+	struct list_head vm_link;
+	/**
+	 * @mapped: one bit per window of [@start, @end): its device PTEs are
+	 * written. Protected like @vm_link.
+	 */
+	unsigned long *mapped;
+
+	/** @error: why the binding is dead, or 0; under the VM's outer lock */
+	int error;
+	/** @fault_addr: CPU address that @error is about */
+	unsigned long fault_addr;
+};
+
+/**
+ * struct drm_userptr_vm_ops - what a driver does to its device
+ *
+ * All callbacks are required.
+ */
+struct drm_userptr_vm_ops {
+	/**
+	 * @map: write device page table entries
+	 *
+	 * Called in a commit, with &drm_userptr_vm.notifier_lock held for read
+	 * and the VM's outer lock held. Page tables exist already: must not
+	 * fail and not allocate. Entries of the range are absent before.
+	 */
+	void (*map)(struct drm_userptr_binding *binding, u64 addr,
+		    dma_addr_t dma, u64 size);
+
+	/**
+	 * @zap: clear device page table entries
+	 *
+	 * Called in the notifier callback, after the jobs that may use them,
+	 * under &drm_userptr.lock. Must not sleep, allocate, or take a lock
+	 * under which memory is allocated or a fence waited for. Entries may be
+	 * absent already.
+	 */
+	void (*zap)(struct drm_userptr_binding *binding, u64 addr, u64 size);
+
+	/**
+	 * @tlb_submit: begin to flush the TLB of a VM
+	 *
+	 * Context as for @zap. Must not wait for the device.
+	 *
+	 * Return: a number for @tlb_wait; numbers of a VM never decrease, and a
+	 * flush with a higher number includes those with lower ones.
+	 */
+	u64 (*tlb_submit)(struct drm_userptr_vm *vm);
+
+	/**
+	 * @tlb_wait: wait until no TLB holds entries older than a flush
+	 *
+	 * Called in the notifier callback, with no lock of the helper's held.
+	 * May sleep. If all jobs of the VM are done it must not: then it is
+	 * called in non-blockable invalidations too, where a bounded busy wait
+	 * is all that is allowed, and &drm_userptr.lock is held.
+	 */
+	void (*tlb_wait)(struct drm_userptr_vm *vm, u64 seqno);
+};
+
+/**
+ * struct drm_userptr_vm_stats - counters of a VM
+ *
+ * Written with atomic operations, read at any time.
+ */
+struct drm_userptr_vm_stats {
+	/** @submits: commits that went through */
+	atomic64_t submits;
+	/** @retries: commits that found something invalid */
+	atomic64_t retries;
+	/** @invalidations: callbacks that took memory away from a binding */
+	atomic64_t invalidations;
+	/** @windows: windows populated for submissions to this VM */
+	atomic64_t windows;
+	/** @fence_waits: invalidations that found jobs to wait for */
+	atomic64_t fence_waits;
+};
+
+/**
+ * struct drm_userptr_vm - the userptrs of one device address space
+ *
+ * Embedded in the driver's VM, next to its &struct drm_gpuvm.
+ */
+struct drm_userptr_vm {
+	/** @ops: the driver's callbacks; constant */
+	const struct drm_userptr_vm_ops *ops;
+	/** @dev: the device; constant */
+	struct device *dev;
+	/** @mm: whose VM this is; constant, holds a reference (mmgrab) */
+	struct mm_struct *mm;
+	/**
+	 * @notifier_lock: held for read by a commit, for write by the notifier
+	 * callback. Nothing is allocated and no fence waited for under it.
+	 */
+	struct rw_semaphore notifier_lock;
+	/**
+	 * @invalidated: bindings that the next submission must look at. Empty
+	 * means that everything bound is valid.
+	 */
+	struct list_head invalidated;
+	/** @dead: bindings whose memory was gone when last looked at */
+	struct list_head dead;
+	/**
+	 * @ledger: fences of committed jobs. Replaced or added to with
+	 * @notifier_lock held for read and the outer lock, read with
+	 * @notifier_lock held for write or either of the other two.
+	 */
+	struct drm_userptr_ledger *ledger;
+	/** @spare: the next ledger, made by reserve; under the outer lock */
+	struct drm_userptr_ledger *spare;
+	/** @stats: what happened so far */
+	struct drm_userptr_vm_stats stats;
+#ifdef CONFIG_LOCKDEP
+	/** @outer_lock: the driver's lock that serialises submissions */
+	struct lockdep_map *outer_lock;
+#endif
+};
+
+#ifdef CONFIG_LOCKDEP
+/**
+ * drm_userptr_vm_set_lock() - name the outer lock of a VM to lockdep
+ * @vm__: the struct drm_userptr_vm
+ * @lock__: the driver's mutex or rwsem that is held (for write) by everything
+ *          that submits, binds or unbinds
+ */
+#define drm_userptr_vm_set_lock(vm__, lock__) \
+	((vm__)->outer_lock = &(lock__)->dep_map)
+#define drm_userptr_vm_assert_locked(vm__) \
+	lockdep_assert(!(vm__)->outer_lock || \
+		       lock_is_held_type((vm__)->outer_lock, 0))
+#else
+#define drm_userptr_vm_set_lock(vm__, lock__) do { } while (0)
+#define drm_userptr_vm_assert_locked(vm__) do { } while (0)
+#endif
+
+int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
+		     u64 addr, u64 size, u32 flags);
+void drm_userptr_fini(struct drm_userptr *userptr);
+int drm_userptr_probe(struct drm_userptr *userptr, unsigned long *fault_addr);
+
+int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
+			const struct drm_userptr_vm_ops *ops);
+void drm_userptr_vm_fini(struct drm_userptr_vm *vm);
+int drm_userptr_vm_wait_idle(struct drm_userptr_vm *vm);
+
+int drm_userptr_binding_init(struct drm_userptr_binding *binding,
+			     struct drm_userptr_vm *vm,
+			     struct drm_userptr *userptr,
+			     unsigned long start, unsigned long size, u64 addr);
+void drm_userptr_binding_fini(struct drm_userptr_binding *binding);
+void drm_userptr_bind(struct drm_userptr_binding *binding);
+void drm_userptr_unbind(struct drm_userptr_binding *binding);
+void drm_userptr_binding_revive(struct drm_userptr_binding *binding);
+
+/**
+ * drm_userptr_owned() - does the caller's mm own this userptr?
+ * @userptr: the userptr
+ *
+ * Identity is the &struct mm_struct, never a task: after fork() or when a file
+ * was passed on the answer is no.
+ *
+ * Return: true if current->mm is the mm that the userptr was made in.
+ */
+static inline bool drm_userptr_owned(const struct drm_userptr *userptr)
+{
+	return userptr->notifier.mm == current->mm;
+}
+
+/**
+ * drm_userptr_vm_owned() - does the caller's mm own this VM?
+ * @vm: the VM
+ *
+ * Return: true if current->mm is the mm that the VM was made in.
+ */
+static inline bool drm_userptr_vm_owned(const struct drm_userptr_vm *vm)
+{
+	return vm->mm == current->mm;
+}
+
+/**
+ * struct drm_userptr_submit - one submission, from first try to commit
+ *
+ * On the stack of the submitting ioctl; protected by the VM's outer lock.
+ */
+struct drm_userptr_submit {
+	/** @vm: where to */
+	struct drm_userptr_vm *vm;
+	/** @tries: populate passes so far */
+	unsigned int tries;
+	/** @lost: collisions so far, weighted, see drm_userptr_submit_populate() */
+	u64 lost;
+	/** @budget: how many of these are too many */
+	u64 budget;
+	/** @committed: the commit went through */
+	bool committed;
+};
+
+void drm_userptr_submit_init(struct drm_userptr_submit *submit,
+			     struct drm_userptr_vm *vm);
+int drm_userptr_submit_populate(struct drm_userptr_submit *submit);
+int drm_userptr_commit_begin(struct drm_userptr_submit *submit);
+void drm_userptr_commit_fence(struct drm_userptr_submit *submit,
+			      struct dma_fence *fence);
+void drm_userptr_commit_end(struct drm_userptr_submit *submit);
+
+/**
+ * drm_userptr_until_valid() - loop until a submission is committed
+ * @submit__: struct drm_userptr_submit, initialised
+ *
+ * The body populates, takes the driver's dma_resv locks and commits. It leaves
+ * the loop with break on an error, and goes round again with continue when
+ * drm_userptr_commit_begin() returned -EAGAIN. The loop is bounded:
+ * drm_userptr_submit_populate() returns -EAGAIN when the budget is used up and
+ * -ERESTARTSYS when a signal is pending.
+ */
+#define drm_userptr_until_valid(submit__) \
+	while (!(submit__)->committed)
+
+#endif /* __DRM_USERPTR_H__ */
