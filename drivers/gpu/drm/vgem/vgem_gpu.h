@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+#ifndef _VGEM_GPU_H_
+#define _VGEM_GPU_H_
+
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_gem.h>
+#include <drm/drm_gpuvm.h>
+#include <drm/drm_userptr.h>
+#include <drm/gpu_scheduler.h>
+
+#include <uapi/drm/vgem_userptr_drm.h>
+
+/*
+ * vgem's virtual GPU. An engine reaches memory only through the page table of
+ * its VM and a software TLB that has to be flushed explicitly, so that a
+ * forgotten flush or zap gives a wrong result, as it would in hardware.
+ */
+
+#define VGEM_GPU_PAGE_SHIFT	12
+#define VGEM_GPU_PAGE_SIZE	(1ULL << VGEM_GPU_PAGE_SHIFT)
+
+/**
+ * struct vgem_gpu_file - what a client owns
+ * @vms: struct vgem_vm by id
+ * @queues: struct vgem_queue by id
+ *
+ * Both have locks of their own.
+ */
+struct vgem_gpu_file {
+	struct xarray vms;
+	struct xarray queues;
+};
+
+/**
+ * struct vgem_userptr - a buffer object made of user memory
+ * @base: the GEM object
+ * @userptr: the memory
+ * @free_work: removing a notifier sleeps, freeing an object must not
+ */
+struct vgem_userptr {
+	struct drm_gem_object base;
+	struct drm_userptr userptr;
+	struct work_struct free_work;
+};
+
+static inline struct vgem_userptr *to_vgem_userptr(struct drm_gem_object *obj)
+{
+	return container_of(obj, struct vgem_userptr, base);
+}
+
+/* vgem_pt.c: page table and TLB */
+
+#define VGEM_TLB_ENTRIES	64
+
+/**
+ * struct vgem_tlb - translations that an engine remembers
+ * @link: in &vgem_pt.tlbs, under &vgem_pt.lock
+ * @lock: held for each access by the engine: who takes it after clearing
+ *	entries knows that no access through them is under way
+ * @tag: GPU page number of an entry plus one, or 0; under @lock
+ * @pte: what the page table said then; under @lock
+ */
+struct vgem_tlb {
+	struct list_head link;
+	spinlock_t lock;
+	u64 tag[VGEM_TLB_ENTRIES];
+	u64 pte[VGEM_TLB_ENTRIES];
+};
+
+/**
+ * struct vgem_pt - page table of a VM, and the TLBs that cache it
+ * @dev: the device, for translating DMA addresses back
+ * @tables: struct vgem_pt_table by GPU address; changed under the VM's lock,
+ *	entries themselves are written and read with WRITE_ONCE() and READ_ONCE()
+ * @lock: protects what follows
+ * @tlbs: those to be flushed
+ * @requested: number of the last flush asked for
+ * @done: number of the last flush made
+ * @flushes: how many were made
+ */
+struct vgem_pt {
+	struct device *dev;
+	struct xarray tables;
+	spinlock_t lock;
+	struct list_head tlbs;
+	u64 requested;
+	u64 done;
+	u64 flushes;
+};
+
+void vgem_pt_init(struct vgem_pt *pt, struct device *dev);
+void vgem_pt_fini(struct vgem_pt *pt);
+int vgem_pt_reserve(struct vgem_pt *pt, u64 addr, u64 range);
+void vgem_pt_release(struct vgem_pt *pt, u64 addr, u64 range);
+void vgem_pt_map(struct vgem_pt *pt, u64 addr, dma_addr_t dma, u64 size,
+		 bool writable);
+void vgem_pt_zap(struct vgem_pt *pt, u64 addr, u64 size);
+u64 vgem_tlb_flush_submit(struct vgem_pt *pt);
+void vgem_tlb_flush_wait(struct vgem_pt *pt, u64 seqno);
+void vgem_tlb_init(struct vgem_tlb *tlb, struct vgem_pt *pt);
+void vgem_tlb_fini(struct vgem_tlb *tlb, struct vgem_pt *pt);
+int vgem_tlb_access(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr,
+		    void *buf, unsigned int len, bool write);
+
+/* vgem_vm.c: address spaces */
+
+/**
+ * struct vgem_vm - a GPU address space
+ * @base: which mapping is where; changed under @lock
+ * @userptr: its userptrs
+ * @ref: one for the id, one for each queue
+ * @lock: the outer lock: submissions, binding and unbinding
+ * @pt: the page table
+ * @faults: accesses that no entry allowed
+ * @fault_addr: GPU address of the last one
+ */
+struct vgem_vm {
+	struct drm_gpuvm base;
+	struct drm_userptr_vm userptr;
+	struct kref ref;
+	struct mutex lock;
+	struct vgem_pt pt;
+	atomic64_t faults;
+	atomic64_t fault_addr;
+};
+
+/**
+ * struct vgem_vma - a mapping in a VM
+ * @base: where, and for ordinary objects what. Userptr mappings have no object
+ *	there and the CPU address as offset: their fences are the ledger's
+ *	business, not a dma_resv's.
+ * @obj: what is mapped; holds a reference
+ * @vm_bo: reference held until the mapping is linked, ordinary objects only
+ * @binding: for userptrs
+ * @writable: the engine may write
+ */
+struct vgem_vma {
+	struct drm_gpuva base;
+	struct drm_gem_object *obj;
+	struct drm_gpuvm_bo *vm_bo;
+	struct drm_userptr_binding binding;
+	bool writable;
+};
+
+static inline struct vgem_vm *to_vgem_vm(struct drm_gpuvm *gpuvm)
+{
+	return container_of(gpuvm, struct vgem_vm, base);
+}
+
+static inline struct vgem_vma *to_vgem_vma(struct drm_gpuva *va)
+{
+	return container_of(va, struct vgem_vma, base);
+}
+
+bool vgem_vma_is_userptr(const struct vgem_vma *vma);
+struct vgem_vm *vgem_vm_lookup(struct vgem_gpu_file *gpu, u32 id);
+void vgem_vm_put(struct vgem_vm *vm);
+
+/* vgem_bind.c: changing an address space */
+
+void vgem_vm_unbind_all(struct vgem_vm *vm);
+
+/* vgem_queue.c: queues and jobs, as the scheduler sees them */
+
+/**
+ * struct vgem_queue - jobs in order, on an engine of their own
+ * @ref: one for the id, one for each submission under way
+ * @vm: the address space; holds a reference
+ * @sched: the scheduler
+ * @entity: its only entity
+ * @engine: ordered, runs one job after the other
+ * @fence_context: of the engine's fences
+ * @fence_seqno: the last one used; only in run_job
+ * @tlb: the engine's
+ * @killed: no more jobs; written under the VM's lock
+ * @buf: two pages for the engine to work in
+ */
+struct vgem_queue {
+	struct kref ref;
+	struct vgem_vm *vm;
+	struct drm_gpu_scheduler sched;
+	struct drm_sched_entity entity;
+	struct workqueue_struct *engine;
+	u64 fence_context;
+	u64 fence_seqno;
+	struct vgem_tlb tlb;
+	bool killed;
+	void *buf[2];
+};
+
+/**
+ * struct vgem_job - a list of operations
+ * @base: the scheduler's part
+ * @queue: where it runs; a queue outlives its jobs
+ * @work: runs it on the engine
+ * @hw_fence: signals when the engine is done
+ * @error: set to end it early: an errno
+ * @num_ops: how many operations
+ * @ops: the operations, checked
+ */
+struct vgem_job {
+	struct drm_sched_job base;
+	struct vgem_queue *queue;
+	struct work_struct work;
+	struct dma_fence *hw_fence;
+	int error;
+	u32 num_ops;
+	struct drm_vgem_op ops[] __counted_by(num_ops);
+};
+
+/* A job that takes longer is ended, so that fences are bounded. */
+#define VGEM_JOB_TIMEOUT_MS	10000
+
+struct vgem_queue *vgem_queue_lookup(struct vgem_gpu_file *gpu, u32 id);
+void vgem_queue_put(struct vgem_queue *queue);
+void vgem_queue_destroy(struct vgem_queue *queue);
+struct vgem_job *vgem_job_create(struct vgem_queue *queue, u32 num_ops,
+				 u64 client_id);
+void vgem_job_free(struct vgem_job *job);
+bool vgem_fence_is_own(struct dma_fence *fence);
+
+/* vgem_engine.c: what the engine does */
+
+/**
+ * struct vgem_op_range - memory that an operation reaches
+ * @addr: GPU address
+ * @size: length in bytes, not zero
+ * @align: what @addr and @size must be multiples of
+ */
+struct vgem_op_range {
+	u64 addr;
+	u64 size;
+	u32 align;
+};
+
+#define VGEM_OP_MAX_RANGES	3
+
+int vgem_op_check(const struct drm_vgem_op *op);
+unsigned int vgem_op_ranges(const struct drm_vgem_op *op,
+			    struct vgem_op_range ranges[VGEM_OP_MAX_RANGES]);
+int vgem_engine_run(struct vgem_job *job);
+
+/* vgem_userptr.c: buffer objects of user memory */
+
+struct drm_gem_object *vgem_userptr_create(struct drm_device *dev, u64 addr,
+					   u64 size, u32 flags);
+bool vgem_gem_is_userptr(const struct drm_gem_object *obj);
+
+/* Hooks of the in-tree driver */
+
+#ifdef CONFIG_DRM_VGEM_USERPTR
+
+#define VGEM_GPU_FEATURES (DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE)
+
+int vgem_gpu_init(struct drm_device *dev);
+void vgem_gpu_open(struct vgem_gpu_file *gpu);
+void vgem_gpu_close(struct vgem_gpu_file *gpu);
+int vgem_gpu_dumb_map_offset(struct drm_file *file, struct drm_device *dev,
+			     u32 handle, u64 *offset);
+
+int vgem_userptr_create_ioctl(struct drm_device *dev, void *data,
+			      struct drm_file *file);
+int vgem_vm_create_ioctl(struct drm_device *dev, void *data,
+			 struct drm_file *file);
+int vgem_vm_destroy_ioctl(struct drm_device *dev, void *data,
+			  struct drm_file *file);
+int vgem_vm_bind_ioctl(struct drm_device *dev, void *data,
+		       struct drm_file *file);
+int vgem_vm_query_ioctl(struct drm_device *dev, void *data,
+			struct drm_file *file);
+int vgem_queue_create_ioctl(struct drm_device *dev, void *data,
+			    struct drm_file *file);
+int vgem_queue_destroy_ioctl(struct drm_device *dev, void *data,
+			     struct drm_file *file);
+int vgem_exec_ioctl(struct drm_device *dev, void *data, struct drm_file *file);
+
+#define VGEM_GPU_IOCTLS							\
+	DRM_IOCTL_DEF_DRV(VGEM_USERPTR_CREATE, vgem_userptr_create_ioctl, DRM_RENDER_ALLOW), \
+	DRM_IOCTL_DEF_DRV(VGEM_VM_CREATE, vgem_vm_create_ioctl, DRM_RENDER_ALLOW), \
+	DRM_IOCTL_DEF_DRV(VGEM_VM_DESTROY, vgem_vm_destroy_ioctl, DRM_RENDER_ALLOW), \
+	DRM_IOCTL_DEF_DRV(VGEM_VM_BIND, vgem_vm_bind_ioctl, DRM_RENDER_ALLOW), \
+	DRM_IOCTL_DEF_DRV(VGEM_VM_QUERY, vgem_vm_query_ioctl, DRM_RENDER_ALLOW), \
+	DRM_IOCTL_DEF_DRV(VGEM_QUEUE_CREATE, vgem_queue_create_ioctl, DRM_RENDER_ALLOW), \
+	DRM_IOCTL_DEF_DRV(VGEM_QUEUE_DESTROY, vgem_queue_destroy_ioctl, DRM_RENDER_ALLOW), \
+	DRM_IOCTL_DEF_DRV(VGEM_EXEC, vgem_exec_ioctl, DRM_RENDER_ALLOW),
+
+#else
+
+#define VGEM_GPU_FEATURES	0
+#define VGEM_GPU_IOCTLS
+
+static inline int vgem_gpu_init(struct drm_device *dev)
+{
+	return 0;
+}
+
+static inline void vgem_gpu_open(struct vgem_gpu_file *gpu)
+{
+}
+
+static inline void vgem_gpu_close(struct vgem_gpu_file *gpu)
+{
+}
+
+#define vgem_gpu_dumb_map_offset	NULL
+#define vgem_gem_is_userptr(obj__)	false
+
+#endif
+
+#endif /* _VGEM_GPU_H_ */

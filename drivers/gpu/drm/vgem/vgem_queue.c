@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+/*
+ * Queues. Each has a scheduler with one entity, and an engine: an ordered work
+ * queue that runs one job after the other. From run_job to the fence nothing is
+ * allocated and no lock taken that memory is allocated under.
+ */
+
+#include <linux/slab.h>
+
+#include <drm/drm_file.h>
+#include <drm/drm_print.h>
+
+#include "vgem_drv.h"
+
+/* Queues of one file; each costs two work queues. */
+#define VGEM_MAX_QUEUES	XA_LIMIT(1, 256)
+
+static const char *vgem_hw_fence_driver_name(struct dma_fence *fence)
+{
+	return "vgem";
+}
+
+static const char *vgem_hw_fence_timeline_name(struct dma_fence *fence)
+{
+	return "engine";
+}
+
+static const struct dma_fence_ops vgem_hw_fence_ops = {
+	.get_driver_name = vgem_hw_fence_driver_name,
+	.get_timeline_name = vgem_hw_fence_timeline_name,
+};
+
+static struct vgem_job *to_vgem_job(struct drm_sched_job *job)
+{
+	return container_of(job, struct vgem_job, base);
+}
+
+static void vgem_job_work(struct work_struct *work)
+{
+	struct vgem_job *job = container_of(work, typeof(*job), work);
+	struct dma_fence *fence = dma_fence_get(job->hw_fence);
+	bool cookie = dma_fence_begin_signalling();
+	int err;
+
+	err = vgem_engine_run(job);
+	if (err)
+		dma_fence_set_error(fence, err);
+
+	/* The scheduler may free the job as soon as this is done. */
+	dma_fence_signal(fence);
+	dma_fence_end_signalling(cookie);
+	dma_fence_put(fence);
+}
+
+static struct dma_fence *vgem_sched_run_job(struct drm_sched_job *sched_job)
+{
+	struct vgem_job *job = to_vgem_job(sched_job);
+	struct vgem_queue *queue = job->queue;
+
+	dma_fence_init(job->hw_fence, &vgem_hw_fence_ops, NULL,
+		       queue->fence_context, ++queue->fence_seqno);
+	queue_work(queue->engine, &job->work);
+
+	return dma_fence_get(job->hw_fence);
+}
+
+/* Tell the engine to end a job, and wait until it has. */
+static void vgem_job_abort(struct vgem_job *job, int error)
+{
+	/* Pairs with the READ_ONCE() in vgem_engine_poll(). */
+	WRITE_ONCE(job->error, error);
+	dma_fence_wait(job->hw_fence, false);
+}
+
+static enum drm_gpu_sched_stat
+vgem_sched_timedout_job(struct drm_sched_job *sched_job)
+{
+	/*
+	 * An engine that is told to stop does stop: nothing to reset, and the
+	 * job is done when this returns. The scheduler cleans it up as any
+	 * other when it hears that the engine did not hang.
+	 */
+	vgem_job_abort(to_vgem_job(sched_job), -ETIME);
+
+	return DRM_GPU_SCHED_STAT_NO_HANG;
+}
+
+static void vgem_sched_cancel_job(struct drm_sched_job *sched_job)
+{
+	vgem_job_abort(to_vgem_job(sched_job), -ECANCELED);
+}
+
+static void vgem_sched_free_job(struct drm_sched_job *sched_job)
+{
+	vgem_job_free(to_vgem_job(sched_job));
+}
+
+static const struct drm_sched_backend_ops vgem_sched_ops = {
+	.run_job = vgem_sched_run_job,
+	.timedout_job = vgem_sched_timedout_job,
+	.cancel_job = vgem_sched_cancel_job,
+	.free_job = vgem_sched_free_job,
+};
+
+/* A fence of one of our own jobs: bounded, so a job may wait for it. */
+bool vgem_fence_is_own(struct dma_fence *fence)
+{
+	struct drm_sched_fence *s_fence = to_drm_sched_fence(fence);
+
+	return s_fence && s_fence->sched->ops == &vgem_sched_ops;
+}
+
+struct vgem_job *vgem_job_create(struct vgem_queue *queue, u32 num_ops,
+				 u64 client_id)
+{
+	struct vgem_job *job;
+	int err;
+
+	job = kzalloc_flex(*job, ops, num_ops, GFP_KERNEL_ACCOUNT);
+	if (!job)
+		return ERR_PTR(-ENOMEM);
+
+	job->num_ops = num_ops;
+	job->queue = queue;
+	INIT_WORK(&job->work, vgem_job_work);
+
+	job->hw_fence = kzalloc_obj(*job->hw_fence, GFP_KERNEL_ACCOUNT);
+	if (!job->hw_fence) {
+		err = -ENOMEM;
+		goto err_free;
+	}
+
+	err = drm_sched_job_init(&job->base, &queue->entity, 1, queue,
+				 client_id);
+	if (err)
+		goto err_free_fence;
+
+	return job;
+
+err_free_fence:
+	kfree(job->hw_fence);
+err_free:
+	kfree(job);
+	return ERR_PTR(err);
+}
+
+/* A job that was not pushed, or that the scheduler is done with. */
+void vgem_job_free(struct vgem_job *job)
+{
+	drm_sched_job_cleanup(&job->base);
+	/* Never run, never initialised. */
+	if (kref_read(&job->hw_fence->refcount))
+		dma_fence_put(job->hw_fence);
+	else
+		kfree(job->hw_fence);
+	kfree(job);
+}
+
+static int vgem_queue_init_sched(struct vgem_queue *queue,
+				 struct drm_device *dev)
+{
+	struct drm_sched_init_args args = {
+		.ops = &vgem_sched_ops,
+		.num_rqs = 1,
+		.credit_limit = 1,
+		.timeout = msecs_to_jiffies(VGEM_JOB_TIMEOUT_MS),
+		.name = "vgem",
+		.dev = dev->dev,
+	};
+	struct drm_gpu_scheduler *sched = &queue->sched;
+	int err;
+
+	err = drm_sched_init(sched, &args);
+	if (err)
+		return err;
+
+	err = drm_sched_entity_init(&queue->entity, DRM_SCHED_PRIORITY_KERNEL,
+				    &sched, 1, NULL);
+	if (err)
+		drm_sched_fini(sched);
+
+	return err;
+}
+
+static void vgem_queue_free_bufs(struct vgem_queue *queue)
+{
+	free_page((unsigned long)queue->buf[0]);
+	free_page((unsigned long)queue->buf[1]);
+}
+
+/* Takes over the caller's reference to @vm on success. */
+static struct vgem_queue *vgem_queue_create(struct drm_device *dev,
+					    struct vgem_vm *vm)
+{
+	struct vgem_queue *queue;
+	int err = -ENOMEM;
+
+	queue = kzalloc_obj(*queue, GFP_KERNEL_ACCOUNT);
+	if (!queue)
+		return ERR_PTR(-ENOMEM);
+
+	kref_init(&queue->ref);
+	queue->vm = vm;
+	queue->fence_context = dma_fence_context_alloc(1);
+	queue->buf[0] = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	queue->buf[1] = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	if (!queue->buf[0] || !queue->buf[1])
+		goto err_free;
+
+	queue->engine = alloc_ordered_workqueue("vgem-engine", WQ_MEM_RECLAIM);
+	if (!queue->engine)
+		goto err_free;
+
+	err = vgem_queue_init_sched(queue, dev);
+	if (err)
+		goto err_destroy_wq;
+
+	vgem_tlb_init(&queue->tlb, &vm->pt);
+
+	return queue;
+
+err_destroy_wq:
+	destroy_workqueue(queue->engine);
+err_free:
+	vgem_queue_free_bufs(queue);
+	kfree(queue);
+	return ERR_PTR(err);
+}
+
+static void vgem_queue_release(struct kref *ref)
+{
+	struct vgem_queue *queue = container_of(ref, typeof(*queue), ref);
+	struct vgem_vm *vm = queue->vm;
+
+	drm_sched_entity_destroy(&queue->entity);
+	drm_sched_fini(&queue->sched);
+	destroy_workqueue(queue->engine);
+	vgem_tlb_fini(&queue->tlb, &vm->pt);
+	vgem_queue_free_bufs(queue);
+	kfree(queue);
+
+	vgem_vm_put(vm);
+}
+
+/* Sleeps; call with no locks held. */
+void vgem_queue_put(struct vgem_queue *queue)
+{
+	kref_put(&queue->ref, vgem_queue_release);
+}
+
+/*
+ * End a queue whose id is gone. A submission under way may still hold it, but
+ * finds it killed under the VM's lock: nothing is pushed to a dead entity.
+ */
+void vgem_queue_destroy(struct vgem_queue *queue)
+{
+	mutex_lock(&queue->vm->lock);
+	/* Pairs with the READ_ONCE() in vgem_engine_poll(). */
+	WRITE_ONCE(queue->killed, true);
+	mutex_unlock(&queue->vm->lock);
+
+	vgem_queue_put(queue);
+}
+
+struct vgem_queue *vgem_queue_lookup(struct vgem_gpu_file *gpu, u32 id)
+{
+	struct vgem_queue *queue;
+
+	xa_lock(&gpu->queues);
+	queue = xa_load(&gpu->queues, id);
+	if (queue)
+		kref_get(&queue->ref);
+	xa_unlock(&gpu->queues);
+
+	return queue;
+}
+
+int vgem_queue_create_ioctl(struct drm_device *dev, void *data,
+			    struct drm_file *file)
+{
+	struct vgem_file *vfile = file->driver_priv;
+	struct drm_vgem_queue_create *args = data;
+	struct vgem_queue *queue;
+	struct vgem_vm *vm;
+	u32 id;
+	int err;
+
+	if (args->flags || args->pad)
+		return -EINVAL;
+
+	vm = vgem_vm_lookup(&vfile->gpu, args->vm_id);
+	if (!vm)
+		return -ENOENT;
+	if (!drm_userptr_vm_owned(&vm->userptr)) {
+		vgem_vm_put(vm);
+		return -EPERM;
+	}
+
+	queue = vgem_queue_create(dev, vm);
+	if (IS_ERR(queue)) {
+		vgem_vm_put(vm);
+		return PTR_ERR(queue);
+	}
+
+	err = xa_alloc(&vfile->gpu.queues, &id, queue, VGEM_MAX_QUEUES,
+		       GFP_KERNEL_ACCOUNT);
+	if (err) {
+		vgem_queue_put(queue);
+		/* Over the limit is -EBUSY to the xarray. */
+		return err == -EBUSY ? -ENOMEM : err;
+	}
+
+	args->queue_id = id;
+
+	return 0;
+}
+
+int vgem_queue_destroy_ioctl(struct drm_device *dev, void *data,
+			     struct drm_file *file)
+{
+	struct vgem_file *vfile = file->driver_priv;
+	struct drm_vgem_queue_destroy *args = data;
+	struct vgem_queue *queue;
+	int err = 0;
+
+	if (args->pad)
+		return -EINVAL;
+
+	xa_lock(&vfile->gpu.queues);
+	queue = xa_load(&vfile->gpu.queues, args->queue_id);
+	if (!queue)
+		err = -ENOENT;
+	else if (!drm_userptr_vm_owned(&queue->vm->userptr))
+		err = -EPERM;
+	else
+		__xa_erase(&vfile->gpu.queues, args->queue_id);
+	xa_unlock(&vfile->gpu.queues);
+	if (err)
+		return err;
+
+	vgem_queue_destroy(queue);
+
+	return 0;
+}

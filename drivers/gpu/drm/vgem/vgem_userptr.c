@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+/*
+ * Buffer objects made of user memory, and the hooks of the in-tree driver.
+ */
+
+#include <linux/dma-buf.h>
+#include <linux/slab.h>
+
+#include <drm/drm_file.h>
+#include <drm/drm_managed.h>
+#include <drm/drm_print.h>
+
+#include "vgem_gpu.h"
+
+/*
+ * Removing a notifier waits for every invalidation in the mm, those that other
+ * drivers hold up included. Closing a handle or exiting must not, so it is left
+ * to a worker. One device, one queue, as there is one vgem.
+ */
+static struct workqueue_struct *vgem_teardown_wq;
+
+static void vgem_userptr_free_work(struct work_struct *work)
+{
+	struct vgem_userptr *bo = container_of(work, typeof(*bo), free_work);
+
+	drm_userptr_fini(&bo->userptr);
+	drm_gem_object_release(&bo->base);
+	kfree(bo);
+}
+
+static void vgem_userptr_free(struct drm_gem_object *obj)
+{
+	queue_work(vgem_teardown_wq, &to_vgem_userptr(obj)->free_work);
+}
+
+/* A handle is of use in the process whose memory it is, and nowhere else. */
+static int vgem_userptr_open(struct drm_gem_object *obj, struct drm_file *file)
+{
+	return drm_userptr_owned(&to_vgem_userptr(obj)->userptr) ? 0 : -EPERM;
+}
+
+static struct dma_buf *vgem_userptr_export(struct drm_gem_object *obj, int flags)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+/*
+ * A second CPU mapping of the pages would make the notifier callback recurse
+ * into itself, and user space has the pointer already.
+ */
+static int vgem_userptr_mmap(struct drm_gem_object *obj,
+			     struct vm_area_struct *vma)
+{
+	return -ENODEV;
+}
+
+static const struct drm_gem_object_funcs vgem_userptr_funcs = {
+	.free = vgem_userptr_free,
+	.open = vgem_userptr_open,
+	.export = vgem_userptr_export,
+	.mmap = vgem_userptr_mmap,
+};
+
+bool vgem_gem_is_userptr(const struct drm_gem_object *obj)
+{
+	return obj->funcs == &vgem_userptr_funcs;
+}
+
+/*
+ * Make an object of the caller's memory. @flags: DRM_VGEM_USERPTR_*, checked.
+ */
+struct drm_gem_object *vgem_userptr_create(struct drm_device *dev, u64 addr,
+					   u64 size, u32 flags)
+{
+	struct vgem_userptr *bo;
+	unsigned long fault_addr;
+	int err;
+
+	bo = kzalloc_obj(*bo, GFP_KERNEL_ACCOUNT);
+	if (!bo)
+		return ERR_PTR(-ENOMEM);
+
+	INIT_WORK(&bo->free_work, vgem_userptr_free_work);
+	err = drm_userptr_init(&bo->userptr, dev->dev, addr, size,
+			       flags & DRM_VGEM_USERPTR_READ_ONLY ?
+			       DRM_USERPTR_READ_ONLY : 0);
+	if (err) {
+		kfree(bo);
+		return ERR_PTR(err);
+	}
+
+	bo->base.funcs = &vgem_userptr_funcs;
+	drm_gem_private_object_init(dev, &bo->base, size);
+
+	if (flags & DRM_VGEM_USERPTR_PROBE) {
+		err = drm_userptr_probe(&bo->userptr, &fault_addr);
+		if (err) {
+			drm_dbg(dev, "no memory at 0x%lx: %d\n", fault_addr, err);
+			drm_gem_object_put(&bo->base);
+			return ERR_PTR(err);
+		}
+	}
+
+	return &bo->base;
+}
+
+int vgem_userptr_create_ioctl(struct drm_device *dev, void *data,
+			      struct drm_file *file)
+{
+	struct drm_vgem_userptr_create *args = data;
+	struct drm_gem_object *obj;
+	u32 handle;
+	int err;
+
+	if (args->flags & ~(DRM_VGEM_USERPTR_READ_ONLY | DRM_VGEM_USERPTR_PROBE))
+		return -EINVAL;
+
+	obj = vgem_userptr_create(dev, args->addr, args->size, args->flags);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+
+	err = drm_gem_handle_create(file, obj, &handle);
+	drm_gem_object_put(obj);
+	if (err)
+		return err;
+
+	args->handle = handle;
+
+	return 0;
+}
+
+/* The dumb buffer ioctl hands out mmap offsets for any handle: not for ours. */
+int vgem_gpu_dumb_map_offset(struct drm_file *file, struct drm_device *dev,
+			     u32 handle, u64 *offset)
+{
+	struct drm_gem_object *obj;
+	bool userptr;
+
+	obj = drm_gem_object_lookup(file, handle);
+	if (!obj)
+		return -ENOENT;
+	userptr = vgem_gem_is_userptr(obj);
+	drm_gem_object_put(obj);
+
+	return userptr ? -ENODEV :
+	       drm_gem_dumb_map_offset(file, dev, handle, offset);
+}
+
+static void vgem_gpu_fini(struct drm_device *dev, void *res)
+{
+	/* Files are closed by now; waits for what they left behind. */
+	destroy_workqueue(vgem_teardown_wq);
+}
+
+int vgem_gpu_init(struct drm_device *dev)
+{
+	vgem_teardown_wq = alloc_workqueue("vgem-teardown", WQ_UNBOUND, 0);
+	if (!vgem_teardown_wq)
+		return -ENOMEM;
+
+	return drmm_add_action_or_reset(dev, vgem_gpu_fini, NULL);
+}
+
+void vgem_gpu_open(struct vgem_gpu_file *gpu)
+{
+	/* Id 0 is never given out: it is what a forgotten field holds. */
+	xa_init_flags(&gpu->vms, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
+	xa_init_flags(&gpu->queues, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
+}
+
+void vgem_gpu_close(struct vgem_gpu_file *gpu)
+{
+	struct vgem_queue *queue;
+	struct vgem_vm *vm;
+	unsigned long id;
+
+	xa_for_each(&gpu->queues, id, queue)
+		vgem_queue_destroy(queue);
+	xa_destroy(&gpu->queues);
+
+	xa_for_each(&gpu->vms, id, vm)
+		vgem_vm_put(vm);
+	xa_destroy(&gpu->vms);
+}
