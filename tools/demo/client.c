@@ -14,6 +14,7 @@
 
 #include <linux/sync_file.h>
 #include <xf86drm.h>
+#include <xf86drmMode.h>
 
 #include "client.h"
 

@@ -44,7 +44,7 @@ struct run {
 	char picture[256];
 	char credit[256];
 	char device[64];
-	char system[160];
+	char system[256];
 	char trace[200];	/* why there are no tracepoints, or "" */
 	unsigned int width, height;
 	unsigned int seed;

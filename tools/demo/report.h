@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is left of a run: report.html, summary.json, a dozen lines on the
+ * terminal. All are made from a struct run and the pictures in @dir.
+ */
+#ifndef DEMO_REPORT_H
+#define DEMO_REPORT_H
+
+#include "run.h"
+
+/* calls of one kind, or invalidations: how many, and how long they took */
+struct durations {
+	unsigned int num;
+	int64_t median, max;
+};
+
+struct durations durations_of(const struct run *run, enum mark_kind kind);
+
+int report_write(const struct run *run, const char *dir);
+int summary_write(const struct run *run, const char *dir);
+void summary_print(const struct run *run);
+
+/* svg.c: the whole run, then two looks closer */
+void svg_overview(const struct run *run, FILE *file);
+void svg_busy(const struct run *run, FILE *file);
+void svg_close_up(const struct run *run, FILE *file);
+
+#endif
