@@ -102,7 +102,6 @@ drm_userptr_window_runs(const struct drm_userptr_window *window)
 	return window->nr_runs == 1 ? &window->run : window->runs;
 }
 
-
 struct drm_userptr_window *
 drm_userptr_window_get(struct drm_userptr *userptr, unsigned long index);
 struct drm_userptr_window *

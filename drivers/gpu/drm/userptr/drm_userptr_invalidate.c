@@ -22,6 +22,7 @@
 
 #include <linux/bitmap.h>
 #include <linux/dma-fence.h>
+#include <linux/util_macros.h>
 
 #include <trace/events/drm_userptr.h>
 
@@ -101,7 +102,7 @@ static bool drm_userptr_binding_hit(struct drm_userptr_binding *binding,
 
 #define drm_userptr_for_each_hit(binding__, userptr__, inval__)		\
 	list_for_each_entry(binding__, &(userptr__)->bindings, link)	\
-		if (!drm_userptr_binding_hit(binding__, inval__)) {} else
+		for_each_if(drm_userptr_binding_hit(binding__, inval__))
 
 /* Commits that come later find the binding on the list. */
 static void drm_userptr_binding_mark(struct drm_userptr_binding *binding,
@@ -230,11 +231,7 @@ static void drm_userptr_inval_complete(struct drm_userptr *userptr,
 	mutex_unlock(&userptr->lock);
 }
 
-/*
- * Take the notifier locks of all VMs that are hit, if they are free and idle.
- * Two at once, but by trylock, which cannot deadlock. Returns the binding that
- * it failed for, or NULL.
- */
+/* Is the VM of @last that of a binding before it, too? */
 static bool drm_userptr_vm_seen(struct drm_userptr *userptr,
 				struct drm_userptr_inval *inval,
 				struct drm_userptr_binding *last)
@@ -251,6 +248,7 @@ static bool drm_userptr_vm_seen(struct drm_userptr *userptr,
 	return false;
 }
 
+/* Up to a binding, or all if that is NULL. */
 static void drm_userptr_unlock_vms(struct drm_userptr *userptr,
 				   struct drm_userptr_inval *inval,
 				   struct drm_userptr_binding *until)
@@ -265,6 +263,10 @@ static void drm_userptr_unlock_vms(struct drm_userptr *userptr,
 	}
 }
 
+/*
+ * Take the notifier locks of all VMs that are hit, if they are free and idle.
+ * Two at once, but by trylock, which cannot deadlock. All or none.
+ */
 static bool drm_userptr_trylock_idle_vms(struct drm_userptr *userptr,
 					 struct drm_userptr_inval *inval)
 {

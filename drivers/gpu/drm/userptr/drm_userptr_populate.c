@@ -85,11 +85,12 @@ static int drm_userptr_check_vmas(struct drm_userptr *userptr,
 	struct mm_struct *mm = userptr->notifier.mm;
 	struct vm_area_struct *vma;
 	unsigned long addr = start;
-	VMA_ITERATOR(vmi, mm, start);
+	struct vma_iterator vmi;
 	int err;
 
 	mmap_assert_locked(mm);
 
+	vma_iter_init(&vmi, mm, start);
 	for_each_vma_range(vmi, vma, end) {
 		if (vma->vm_start > addr)
 			break;

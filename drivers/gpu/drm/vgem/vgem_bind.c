@@ -79,7 +79,7 @@ static struct vgem_vma *vgem_vma_create(struct vgem_vm *vm,
 
 	drm_gpuva_init_from_op(&vma->base, op);
 	vma->obj = obj;
-	vma->writable = writable;
+	vma->writable = writable && !vgem_gem_is_read_only(obj);
 
 	err = vgem_pt_reserve(&vm->pt, op->va.addr, op->va.range);
 	if (err)

@@ -35,18 +35,21 @@ unsigned int vgem_op_ranges(const struct drm_vgem_op *op,
 		ranges[1] = src;
 		return 2;
 	case DRM_VGEM_OP_COMPARE:
-		result.size = result.align = sizeof(u64);
+		result.size = sizeof(u64);
+		result.align = sizeof(u64);
 		ranges[0] = dst;
 		ranges[1] = src;
 		ranges[2] = result;
 		return 3;
 	case DRM_VGEM_OP_CRC32:
-		result.size = result.align = sizeof(u32);
+		result.size = sizeof(u32);
+		result.align = sizeof(u32);
 		ranges[0] = src;
 		ranges[1] = result;
 		return 2;
 	case DRM_VGEM_OP_SPIN:
-		src.size = src.align = sizeof(u32);
+		src.size = sizeof(u32);
+		src.align = sizeof(u32);
 		ranges[0] = src;
 		return 1;
 	default:

@@ -27,7 +27,7 @@
  */
 
 #define VGEM_GPU_PAGE_SHIFT	12
-#define VGEM_GPU_PAGE_SIZE	(1ULL << VGEM_GPU_PAGE_SHIFT)
+#define VGEM_GPU_PAGE_SIZE	BIT_ULL(VGEM_GPU_PAGE_SHIFT)
 
 /**
  * struct vgem_gpu_file - what a client owns
@@ -65,8 +65,8 @@ static inline struct vgem_userptr *to_vgem_userptr(struct drm_gem_object *obj)
 /**
  * struct vgem_tlb - translations that an engine remembers
  * @link: in &vgem_pt.tlbs, under &vgem_pt.lock
- * @lock: held for each access by the engine: who takes it after clearing
- *	entries knows that no access through them is under way
+ * @lock: held for each access by the engine: who takes it to clear entries
+ *	knows that no access through them is under way
  * @tag: GPU page number of an entry plus one, or 0; under @lock
  * @pte: what the page table said then; under @lock
  */
@@ -254,7 +254,7 @@ int vgem_engine_run(struct vgem_job *job);
 
 struct drm_gem_object *vgem_userptr_create(struct drm_device *dev, u64 addr,
 					   u64 size, u32 flags);
-bool vgem_gem_is_userptr(const struct drm_gem_object *obj);
+bool vgem_gem_is_read_only(struct drm_gem_object *obj);
 
 /* Hooks of the in-tree driver */
 
@@ -262,6 +262,7 @@ bool vgem_gem_is_userptr(const struct drm_gem_object *obj);
 
 #define VGEM_GPU_FEATURES (DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE)
 
+bool vgem_gem_is_userptr(const struct drm_gem_object *obj);
 int vgem_gpu_init(struct drm_device *dev);
 void vgem_gpu_open(struct vgem_gpu_file *gpu);
 void vgem_gpu_close(struct vgem_gpu_file *gpu);
@@ -312,8 +313,12 @@ static inline void vgem_gpu_close(struct vgem_gpu_file *gpu)
 {
 }
 
+static inline bool vgem_gem_is_userptr(const struct drm_gem_object *obj)
+{
+	return false;
+}
+
 #define vgem_gpu_dumb_map_offset	NULL
-#define vgem_gem_is_userptr(obj__)	false
 
 #endif
 

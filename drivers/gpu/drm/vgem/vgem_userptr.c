@@ -70,6 +70,13 @@ bool vgem_gem_is_userptr(const struct drm_gem_object *obj)
 	return obj->funcs == &vgem_userptr_funcs;
 }
 
+/* May the engine never write to the object, whatever the mapping says? */
+bool vgem_gem_is_read_only(struct drm_gem_object *obj)
+{
+	return vgem_gem_is_userptr(obj) &&
+	       to_vgem_userptr(obj)->userptr.flags & DRM_USERPTR_READ_ONLY;
+}
+
 /*
  * Make an object of the caller's memory. @flags: DRM_VGEM_USERPTR_*, checked.
  */
