@@ -169,21 +169,14 @@ free_rgb:
 	return err;
 }
 
-int picture_save(const struct picture *picture, const char *path)
+static uint8_t *picture_rgb(const struct picture *picture)
 {
-	png_image png = {
-		.version = PNG_IMAGE_VERSION,
-		.width = picture->width,
-		.height = picture->height,
-		.format = PNG_FORMAT_RGB,
-	};
 	size_t pixels = picture_bytes(picture) / 4;
 	uint8_t *bytes, *p;
-	int err = 0;
 
 	bytes = malloc(pixels * 3);
 	if (!bytes)
-		return -ENOMEM;
+		return NULL;
 
 	p = bytes;
 	for (size_t i = 0; i < pixels; i++) {
@@ -191,11 +184,54 @@ int picture_save(const struct picture *picture, const char *path)
 		*p++ = picture->pixels[i] >> 8;
 		*p++ = picture->pixels[i];
 	}
-	if (!png_image_write_to_file(&png, path, 0, bytes, 0, NULL)) {
-		fprintf(stderr, "%s: %s\n", path, png.message);
+	return bytes;
+}
+
+int picture_png(const struct picture *picture, void **png, size_t *size)
+{
+	png_image image = {
+		.version = PNG_IMAGE_VERSION,
+		.width = picture->width,
+		.height = picture->height,
+		.format = PNG_FORMAT_RGB,
+	};
+	png_alloc_size_t room = PNG_IMAGE_PNG_SIZE_MAX(image);
+	uint8_t *rgb = picture_rgb(picture);
+	int err = 0;
+
+	*png = malloc(room);
+	if (!rgb || !*png)
+		err = -ENOMEM;
+	else if (!png_image_write_to_memory(&image, *png, &room, 0, rgb, 0, NULL))
 		err = -EIO;
+	if (err) {
+		free(*png);
+		*png = NULL;
 	}
 
-	free(bytes);
+	*size = room;
+	free(rgb);
+	return err;
+}
+
+int picture_save(const struct picture *picture, const char *path)
+{
+	size_t size;
+	FILE *file;
+	void *png;
+	int err;
+
+	err = picture_png(picture, &png, &size);
+	if (err)
+		return err;
+
+	file = fopen(path, "wb");
+	if (!file || fwrite(png, size, 1, file) != 1)
+		err = -errno;
+	if (file && fclose(file) && !err)
+		err = -errno;
+	if (err)
+		fprintf(stderr, "%s: %s\n", path, strerror(-err));
+	free(png);
 	return err;
 }

@@ -22,6 +22,9 @@ static inline size_t picture_bytes(const struct picture *picture)
 /* Keeps the proportions; prints what went wrong and returns a negative errno */
 int picture_load(struct picture *picture, const char *path,
 		 unsigned int max_width, unsigned int max_height);
+
+/* As a PNG: in memory of malloc(), or in a file */
+int picture_png(const struct picture *picture, void **png, size_t *size);
 int picture_save(const struct picture *picture, const char *path);
 
 #endif

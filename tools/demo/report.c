@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "picture.h"
 #include "report.h"
+
+#define SHOWN_WIDTH 720
 
 static const char style[] =
 ":root{--page:#fbfaf7;--ink:#22262b;--soft:#656c75;--line:#e2dfd8;--card:#fff;"
@@ -88,51 +91,51 @@ static void put_text(FILE *file, const char *text)
 	}
 }
 
-static int put_base64(FILE *to, const char *path)
+static void put_base64(FILE *file, const uint8_t *bytes, size_t size)
 {
 	static const char digits[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	FILE *from = fopen(path, "rb");
-	uint8_t in[3];
-	size_t len;
 
-	if (!from) {
-		int err = -errno;
+	for (size_t i = 0; i < size; i += 3) {
+		uint32_t bits = bytes[i] << 16;
 
-		perror(path);
-		return err;
+		if (i + 1 < size)
+			bits |= bytes[i + 1] << 8;
+		if (i + 2 < size)
+			bits |= bytes[i + 2];
+		fputc(digits[bits >> 18], file);
+		fputc(digits[bits >> 12 & 63], file);
+		fputc(i + 1 < size ? digits[bits >> 6 & 63] : '=', file);
+		fputc(i + 2 < size ? digits[bits & 63] : '=', file);
 	}
-
-	while ((len = fread(in, 1, sizeof(in), from))) {
-		uint32_t bits = in[0] << 16;
-
-		if (len > 1)
-			bits |= in[1] << 8;
-		if (len > 2)
-			bits |= in[2];
-		fputc(digits[bits >> 18], to);
-		fputc(digits[bits >> 12 & 63], to);
-		fputc(len > 1 ? digits[bits >> 6 & 63] : '=', to);
-		fputc(len > 2 ? digits[bits & 63] : '=', to);
-	}
-
-	fclose(from);
-	return 0;
 }
 
+/* Embedded at the size at which it is shown; the link leads to all of it */
 static int put_picture(FILE *file, const char *dir, const char *name,
 		       const char *title, const char *caption)
 {
+	struct picture picture;
 	char path[512];
+	size_t size;
+	void *png;
 	int err;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	err = picture_load(&picture, path, SHOWN_WIDTH, SHOWN_WIDTH);
+	if (err)
+		return err;
+	err = picture_png(&picture, &png, &size);
+	free(picture.pixels);
+	if (err)
+		return err;
+
 	fprintf(file, "<figure><a href=\"%s\"><img alt=\"%s\" src=\"data:image/png;base64,",
 		name, title);
-	err = put_base64(file, path);
+	put_base64(file, png, size);
 	fprintf(file, "\"></a><figcaption><b>%s</b> %s</figcaption></figure>\n",
 		title, caption);
-	return err;
+	free(png);
+	return 0;
 }
 
 static unsigned int num_calls(const struct run *run)
