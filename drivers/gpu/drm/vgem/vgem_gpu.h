@@ -58,6 +58,13 @@ static inline struct vgem_userptr *to_vgem_userptr(struct drm_gem_object *obj)
 	return container_of(obj, struct vgem_userptr, base);
 }
 
+/* vgem_gpu.c: device and clients */
+
+/* Removes notifiers, which sleeps for invalidations that are under way. */
+extern struct workqueue_struct *vgem_teardown_wq;
+/* Signals fences: allocates nothing, waits for nothing on the other one. */
+extern struct workqueue_struct *vgem_timeout_wq;
+
 /* vgem_pt.c: page table and TLB */
 
 #define VGEM_TLB_ENTRIES	64

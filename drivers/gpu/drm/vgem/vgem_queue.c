@@ -168,6 +168,7 @@ static int vgem_queue_init_sched(struct vgem_queue *queue,
 		.num_rqs = 1,
 		.credit_limit = 1,
 		.timeout = msecs_to_jiffies(VGEM_JOB_TIMEOUT_MS),
+		.timeout_wq = vgem_timeout_wq,
 		.name = "vgem",
 		.dev = dev->dev,
 	};

@@ -4,24 +4,16 @@
  */
 
 /*
- * Buffer objects made of user memory, and the hooks of the in-tree driver.
+ * Buffer objects made of user memory.
  */
 
 #include <linux/dma-buf.h>
 #include <linux/slab.h>
 
 #include <drm/drm_file.h>
-#include <drm/drm_managed.h>
 #include <drm/drm_print.h>
 
 #include "vgem_gpu.h"
-
-/*
- * Removing a notifier waits for every invalidation in the mm, those that other
- * drivers hold up included. Closing a handle or exiting must not, so it is left
- * to a worker. One device, one queue, as there is one vgem.
- */
-static struct workqueue_struct *vgem_teardown_wq;
 
 static void vgem_userptr_free_work(struct work_struct *work)
 {
@@ -32,6 +24,11 @@ static void vgem_userptr_free_work(struct work_struct *work)
 	kfree(bo);
 }
 
+/*
+ * Removing a notifier waits for every invalidation in the mm, those that other
+ * drivers hold up included. Closing a handle or exiting must not, so it is left
+ * to a worker.
+ */
 static void vgem_userptr_free(struct drm_gem_object *obj)
 {
 	queue_work(vgem_teardown_wq, &to_vgem_userptr(obj)->free_work);
@@ -138,58 +135,4 @@ int vgem_userptr_create_ioctl(struct drm_device *dev, void *data,
 	args->handle = handle;
 
 	return 0;
-}
-
-/* The dumb buffer ioctl hands out mmap offsets for any handle: not for ours. */
-int vgem_gpu_dumb_map_offset(struct drm_file *file, struct drm_device *dev,
-			     u32 handle, u64 *offset)
-{
-	struct drm_gem_object *obj;
-	bool userptr;
-
-	obj = drm_gem_object_lookup(file, handle);
-	if (!obj)
-		return -ENOENT;
-	userptr = vgem_gem_is_userptr(obj);
-	drm_gem_object_put(obj);
-
-	return userptr ? -ENODEV :
-	       drm_gem_dumb_map_offset(file, dev, handle, offset);
-}
-
-static void vgem_gpu_fini(struct drm_device *dev, void *res)
-{
-	/* Files are closed by now; waits for what they left behind. */
-	destroy_workqueue(vgem_teardown_wq);
-}
-
-int vgem_gpu_init(struct drm_device *dev)
-{
-	vgem_teardown_wq = alloc_workqueue("vgem-teardown", WQ_UNBOUND, 0);
-	if (!vgem_teardown_wq)
-		return -ENOMEM;
-
-	return drmm_add_action_or_reset(dev, vgem_gpu_fini, NULL);
-}
-
-void vgem_gpu_open(struct vgem_gpu_file *gpu)
-{
-	/* Id 0 is never given out: it is what a forgotten field holds. */
-	xa_init_flags(&gpu->vms, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
-	xa_init_flags(&gpu->queues, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
-}
-
-void vgem_gpu_close(struct vgem_gpu_file *gpu)
-{
-	struct vgem_queue *queue;
-	struct vgem_vm *vm;
-	unsigned long id;
-
-	xa_for_each(&gpu->queues, id, queue)
-		vgem_queue_destroy(queue);
-	xa_destroy(&gpu->queues);
-
-	xa_for_each(&gpu->vms, id, vm)
-		vgem_vm_put(vm);
-	xa_destroy(&gpu->vms);
 }
