@@ -181,7 +181,8 @@ int client_exec(struct client *client, uint32_t queue,
 	struct drm_vgem_exec exec = {
 		.queue_id = queue,
 		.ops = { sizeof(*ops), num_ops, (uintptr_t)ops },
-		.syncs = { sizeof(*syncs), num_syncs, (uintptr_t)syncs },
+		/* an empty array has no stride */
+		.syncs = { num_syncs ? sizeof(*syncs) : 0, num_syncs, (uintptr_t)syncs },
 	};
 	int ret;
 

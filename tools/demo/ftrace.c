@@ -179,7 +179,7 @@ void ftrace_stop(struct ftrace *ftrace, struct run *run)
 
 	if (!parser.starts)
 		snprintf(run->trace, sizeof(run->trace),
-			 "the kernel's tracepoints stayed silent");
+			 "no kernel tracepoints (they stayed silent)");
 	else
 		run_count(run, "steps_lost", parser.lost_steps,
 			  "populate steps that an invalidation overtook (tracepoint)");
