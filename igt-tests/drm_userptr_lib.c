@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <linux/sync_file.h>
+
+#include "drm_userptr_lib.h"
+#include "igt_syncobj.h"
+
+size_t vup_page(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+uint64_t vup_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+/* ioctls */
+
+int __vup_ioctl(int fd, unsigned long request, void *arg)
+{
+	int err = 0;
+
+	if (igt_ioctl(fd, request, arg))
+		err = -errno;
+	errno = 0;
+	return err;
+}
+
+int __vup_userptr_create(int fd, uint64_t addr, uint64_t size, uint32_t flags, uint32_t *handle)
+{
+	struct drm_vgem_userptr_create arg = {
+		.addr = addr, .size = size, .flags = flags,
+	};
+	int err = __vup_ioctl(fd, DRM_IOCTL_VGEM_USERPTR_CREATE, &arg);
+
+	*handle = arg.handle;
+	return err;
+}
+
+uint32_t vup_userptr_create(int fd, const void *addr, uint64_t size, uint32_t flags)
+{
+	uint32_t handle;
+
+	igt_assert_eq(__vup_userptr_create(fd, (uintptr_t)addr, size, flags, &handle), 0);
+	igt_assert_neq_u32(handle, 0);
+	return handle;
+}
+
+int __vup_vm_create(int fd, uint32_t flags, uint32_t *vm)
+{
+	struct drm_vgem_vm_create arg = { .flags = flags };
+	int err = __vup_ioctl(fd, DRM_IOCTL_VGEM_VM_CREATE, &arg);
+
+	*vm = arg.vm_id;
+	return err;
+}
+
+int __vup_vm_destroy(int fd, uint32_t vm)
+{
+	struct drm_vgem_vm_destroy arg = { .vm_id = vm };
+
+	return __vup_ioctl(fd, DRM_IOCTL_VGEM_VM_DESTROY, &arg);
+}
+
+int __vup_queue_create(int fd, uint32_t vm, uint32_t *queue)
+{
+	struct drm_vgem_queue_create arg = { .vm_id = vm };
+	int err = __vup_ioctl(fd, DRM_IOCTL_VGEM_QUEUE_CREATE, &arg);
+
+	*queue = arg.queue_id;
+	return err;
+}
+
+int __vup_queue_destroy(int fd, uint32_t queue)
+{
+	struct drm_vgem_queue_destroy arg = { .queue_id = queue };
+
+	return __vup_ioctl(fd, DRM_IOCTL_VGEM_QUEUE_DESTROY, &arg);
+}
+
+int __vup_bind(int fd, const struct drm_vgem_vm_bind *bind)
+{
+	struct drm_vgem_vm_bind arg = *bind;
+
+	return __vup_ioctl(fd, DRM_IOCTL_VGEM_VM_BIND, &arg);
+}
+
+int __vup_exec(int fd, struct drm_vgem_exec *exec)
+{
+	return __vup_ioctl(fd, DRM_IOCTL_VGEM_EXEC, exec);
+}
+
+int __vup_dumb_create(int fd, uint64_t size, uint32_t *handle)
+{
+	struct drm_mode_create_dumb arg = {
+		.width = 1024, .height = size / 4096, .bpp = 32,
+	};
+	int err = __vup_ioctl(fd, DRM_IOCTL_MODE_CREATE_DUMB, &arg);
+
+	*handle = arg.handle;
+	return err;
+}
+
+uint32_t vup_dumb_create(int fd, uint64_t size)
+{
+	uint32_t handle;
+
+	igt_assert(IS_ALIGNED(size, 4096));
+	igt_assert_eq(__vup_dumb_create(fd, size, &handle), 0);
+	return handle;
+}
+
+void *vup_dumb_mmap(int fd, uint32_t handle, uint64_t size)
+{
+	struct drm_mode_map_dumb arg = { .handle = handle };
+	void *ptr;
+
+	do_ioctl(fd, DRM_IOCTL_MODE_MAP_DUMB, &arg);
+	ptr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, arg.offset);
+	igt_assert(ptr != MAP_FAILED);
+	return ptr;
+}
+
+int vup_open(void)
+{
+	int fd = drm_open_driver(DRIVER_VGEM);
+	struct drm_vgem_vm_query arg = { .vm_id = ~0u };
+
+	/* A plain vgem does not know the ioctl; ours does not know the VM. */
+	igt_require_f(__vup_ioctl(fd, DRM_IOCTL_VGEM_VM_QUERY, &arg) == -ENOENT,
+		      "vgem without userptr support\n");
+	return fd;
+}
+
+void vup_init(struct vup *v, int fd)
+{
+	v->fd = fd;
+	igt_assert_eq(__vup_vm_create(fd, 0, &v->vm), 0);
+	igt_assert_eq(__vup_queue_create(fd, v->vm, &v->queue), 0);
+}
+
+void vup_fini(struct vup *v)
+{
+	igt_assert_eq(__vup_queue_destroy(v->fd, v->queue), 0);
+	igt_assert_eq(__vup_vm_destroy(v->fd, v->vm), 0);
+}
+
+/* Binding */
+
+void vup_bind_bo(const struct vup *v, uint32_t handle, uint64_t va, uint64_t size,
+		 uint64_t offset, uint32_t flags)
+{
+	struct drm_vgem_vm_bind bind = {
+		.vm_id = v->vm, .op = DRM_VGEM_VM_BIND_OP_MAP, .handle = handle,
+		.flags = flags, .addr = va, .range = size, .offset = offset,
+	};
+
+	igt_assert_eq(__vup_bind(v->fd, &bind), 0);
+}
+
+void vup_bind_mem(const struct vup *v, const void *ptr, uint64_t va, uint64_t size,
+		  uint32_t flags)
+{
+	struct drm_vgem_vm_bind bind = {
+		.vm_id = v->vm, .op = DRM_VGEM_VM_BIND_OP_MAP_USERPTR, .flags = flags,
+		.addr = va, .range = size, .offset = (uintptr_t)ptr,
+	};
+
+	igt_assert_eq(__vup_bind(v->fd, &bind), 0);
+}
+
+void vup_unbind(const struct vup *v, uint64_t va, uint64_t size)
+{
+	struct drm_vgem_vm_bind bind = {
+		.vm_id = v->vm, .op = DRM_VGEM_VM_BIND_OP_UNMAP, .addr = va, .range = size,
+	};
+
+	igt_assert_eq(__vup_bind(v->fd, &bind), 0);
+}
+
+const char * const vup_how_name[VUP_HOWS] = {
+	[VUP_BO] = "bo",
+	[VUP_RANGE] = "range",
+};
+
+void vup_bind_how(const struct vup *v, enum vup_how how, const void *ptr, uint64_t va,
+		  uint64_t size, bool read_only)
+{
+	uint32_t handle;
+
+	if (how == VUP_RANGE) {
+		vup_bind_mem(v, ptr, va, size, read_only ? DRM_VGEM_VM_BIND_READ_ONLY : 0);
+		return;
+	}
+
+	handle = vup_userptr_create(v->fd, ptr, size,
+				    read_only ? DRM_VGEM_USERPTR_READ_ONLY : 0);
+	vup_bind_bo(v, handle, va, size, 0, read_only ? DRM_VGEM_VM_BIND_READ_ONLY : 0);
+	gem_close(v->fd, handle);
+}
+
+/* Jobs */
+
+int __vup_submit(const struct vup *v, const struct drm_vgem_op *ops, unsigned int count,
+		 uint32_t *syncobj, uint64_t *fault_addr)
+{
+	struct drm_vgem_sync sync = {
+		.handle = syncobj_create(v->fd, 0), .flags = DRM_VGEM_SYNC_SIGNAL,
+	};
+	struct drm_vgem_exec exec = {
+		.queue_id = v->queue,
+		.ops = { .stride = sizeof(*ops), .count = count, .array = (uintptr_t)ops },
+		.syncs = { .stride = sizeof(sync), .count = 1, .array = (uintptr_t)&sync },
+	};
+	int err = __vup_exec(v->fd, &exec);
+
+	if (fault_addr)
+		*fault_addr = exec.fault_addr;
+	if (err)
+		syncobj_destroy(v->fd, sync.handle);
+	else
+		*syncobj = sync.handle;
+	return err;
+}
+
+uint32_t vup_submit(const struct vup *v, const struct drm_vgem_op *ops, unsigned int count)
+{
+	uint64_t fault = 0;
+	uint32_t syncobj;
+	int err = __vup_submit(v, ops, count, &syncobj, &fault);
+
+	igt_assert_f(err == 0, "exec refused: %d, fault address %#llx\n",
+		     err, (unsigned long long)fault);
+	return syncobj;
+}
+
+int vup_status(int fd, uint32_t syncobj)
+{
+	struct sync_file_info info = {};
+	int file, err;
+
+	file = syncobj_handle_to_fd(fd, syncobj, DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE);
+	err = ioctl(file, SYNC_IOC_FILE_INFO, &info);
+	close(file);
+	igt_assert_eq(err, 0);
+
+	/* sync_file says 0 active, 1 signalled: turn it round, as errors are negative */
+	return info.status < 0 ? info.status : !info.status;
+}
+
+int vup_finish(int fd, uint32_t syncobj)
+{
+	int status;
+
+	igt_assert_eq(syncobj_wait_err(fd, &syncobj, 1,
+				       vup_now_ns() + VUP_PATIENCE_S * 1000000000ull, 0), 0);
+	status = vup_status(fd, syncobj);
+	igt_assert_lte(status, 0);
+	syncobj_destroy(fd, syncobj);
+	return status;
+}
+
+int vup_run(const struct vup *v, const struct drm_vgem_op *ops, unsigned int count)
+{
+	return vup_finish(v->fd, vup_submit(v, ops, count));
+}
+
+int __vup_run(const struct vup *v, const struct drm_vgem_op *ops, unsigned int count)
+{
+	uint32_t syncobj;
+	int err = __vup_submit(v, ops, count, &syncobj, NULL);
+
+	return err ?: vup_finish(v->fd, syncobj);
+}
+
+void vup_refused(const struct vup *v, const struct drm_vgem_op *ops, unsigned int count,
+		 int err, uint64_t fault_page)
+{
+	struct drm_vgem_vm_stats before, after;
+	uint64_t fault = 0;
+	uint32_t syncobj;
+
+	vup_stats(v, &before);
+	igt_assert_eq(__vup_submit(v, ops, count, &syncobj, &fault), err);
+	igt_assert_eq_u64(fault & ~(uint64_t)(vup_page() - 1), fault_page);
+	vup_stats(v, &after);
+	igt_assert_eq_u64(before.submits, after.submits);
+}
+
+void vup_stats(const struct vup *v, struct drm_vgem_vm_stats *stats)
+{
+	struct drm_vgem_vm_query arg = {
+		.vm_id = v->vm, .query = DRM_VGEM_VM_QUERY_STATS,
+		.size = sizeof(*stats), .data = (uintptr_t)stats,
+	};
+
+	memset(stats, 0xff, sizeof(*stats));
+	igt_assert_eq(__vup_ioctl(v->fd, DRM_IOCTL_VGEM_VM_QUERY, &arg), 0);
+}
+
+/* Memory */
+
+void *vup_reserve(size_t size, size_t align)
+{
+	uintptr_t start, aligned;
+	void *ptr;
+
+	ptr = mmap(NULL, size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		   -1, 0);
+	igt_assert(ptr != MAP_FAILED);
+	start = (uintptr_t)ptr;
+	aligned = (start + align - 1) & ~(align - 1);
+	if (aligned > start)
+		igt_assert_eq(munmap(ptr, aligned - start), 0);
+	if (start + align > aligned)
+		igt_assert_eq(munmap((void *)(aligned + size), start + align - aligned), 0);
+	return (void *)aligned;
+}
+
+void *vup_map_fixed(void *addr, size_t size, int prot)
+{
+	void *ptr = mmap(addr, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	igt_assert(ptr == addr);
+	return ptr;
+}
+
+void *vup_alloc(size_t size)
+{
+	return vup_map_fixed(vup_reserve(size, vup_page()), size, PROT_READ | PROT_WRITE);
+}
+
+void *vup_alloc_windows(size_t size)
+{
+	void *ptr = vup_map_fixed(vup_reserve(size, VUP_WINDOW), size, PROT_READ | PROT_WRITE);
+
+	/* Tests that count windows must not have khugepaged invalidate for them. */
+	madvise(ptr, size, MADV_NOHUGEPAGE);
+	errno = 0;
+	return ptr;
+}
+
+void vup_unmap(void *addr, size_t size)
+{
+	igt_assert_eq(munmap(addr, size), 0);
+}
+
+int vup_memfd(size_t size)
+{
+	int fd = memfd_create("vgem_userptr", MFD_CLOEXEC);
+
+	igt_require_f(fd >= 0 || errno != ENOSYS, "kernel without memfd_create()\n");
+	igt_assert_fd(fd);
+	igt_assert_eq(ftruncate(fd, size), 0);
+	return fd;
+}
+
+void *vup_map_memfd(void *addr, int memfd, size_t size, off_t offset)
+{
+	void *ptr = mmap(addr, size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | (addr ? MAP_FIXED : 0), memfd, offset);
+
+	igt_assert(ptr != MAP_FAILED);
+	return ptr;
+}
+
+/* Odd multipliers are bijective, so no word of two different seeds is equal. */
+uint32_t vup_word(uint32_t seed, size_t index)
+{
+	return (seed * 0x9e3779b1u) ^ ((uint32_t)index * 0x85ebca6bu);
+}
+
+void vup_paint(void *ptr, size_t size, uint32_t seed)
+{
+	uint32_t *word = ptr;
+
+	for (size_t i = 0; i < size / 4; i++)
+		word[i] = vup_word(seed, i);
+}
+
+void vup_check_paint(const void *ptr, size_t size, uint32_t seed)
+{
+	const uint32_t *word = ptr;
+
+	for (size_t i = 0; i < size / 4; i++)
+		igt_assert_f(word[i] == vup_word(seed, i),
+			     "seed %u, byte %#zx of %#zx: %#x instead of %#x\n",
+			     seed, i * 4, size, word[i], vup_word(seed, i));
+}
+
+void vup_check_value(const void *ptr, size_t size, uint32_t value)
+{
+	const uint32_t *word = ptr;
+
+	for (size_t i = 0; i < size / 4; i++)
+		igt_assert_f(word[i] == value, "byte %#zx of %#zx: %#x instead of %#x\n",
+			     i * 4, size, word[i], value);
+}
+
+/* Bit by bit: slow, and obviously not the implementation under test. */
+uint32_t vup_crc32(const void *ptr, size_t size)
+{
+	const uint8_t *byte = ptr;
+	uint32_t crc = ~0u;
+
+	while (size--) {
+		crc ^= *byte++;
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc & 1 ? (crc >> 1) ^ 0xedb88320u : crc >> 1;
+	}
+	return ~crc;
+}
+
+uint32_t vup_device_crc(const struct vup *v, uint64_t va, uint64_t size)
+{
+	uint32_t *result = vup_alloc(vup_page());
+	uint64_t at = DRM_VGEM_VA_SIZE - vup_page();
+	uint32_t crc;
+
+	vup_bind_mem(v, result, at, vup_page(), 0);
+	vup_ok(v, op_crc32(va, size, at));
+	crc = *result;
+	vup_unbind(v, at, vup_page());
+	vup_unmap(result, vup_page());
+	return crc;
+}
+
+/* Threads */
+
+static void *vup_caller_main(void *data)
+{
+	struct vup_caller *c = data;
+
+	atomic_store(&c->tid, syscall(SYS_gettid));
+	c->call(c->data);
+	c->too_early = !atomic_load(&c->released);
+	atomic_store(&c->done, true);
+	return NULL;
+}
+
+void vup_caller_start(struct vup_caller *c, void (*call)(void *), void *data)
+{
+	memset(c, 0, sizeof(*c));
+	c->call = call;
+	c->data = data;
+	igt_assert_eq(pthread_create(&c->thread, NULL, vup_caller_main, c), 0);
+}
+
+static char thread_state(int tid)
+{
+	char path[64], stat[512], *end;
+	int fd, len;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return 0;
+	len = read(fd, stat, sizeof(stat) - 1);
+	close(fd);
+	if (len <= 0)
+		return 0;
+	stat[len] = 0;
+	/* The name is in parentheses and may contain anything. */
+	end = strrchr(stat, ')');
+	return end && end[1] ? end[2] : 0;
+}
+
+bool vup_caller_blocked(struct vup_caller *c)
+{
+	int seen = 0;
+
+	/*
+	 * A thread may also sleep for a moment on a lock. It has to be seen
+	 * asleep many times in a row to count as waiting for the job.
+	 */
+	igt_until_timeout(VUP_PATIENCE_S) {
+		int tid = atomic_load(&c->tid);
+
+		if (atomic_load(&c->done))
+			return false;
+		seen = tid && thread_state(tid) == 'D' ? seen + 1 : 0;
+		if (seen == 100)
+			return true;
+		sched_yield();
+	}
+	igt_assert_f(false, "the thread neither blocks nor ends\n");
+	return false;
+}
+
+void vup_caller_join(struct vup_caller *c)
+{
+	igt_assert_eq(pthread_join(c->thread, NULL), 0);
+}
+
+/* Gates */
+
+void vup_gate_init(struct vup_gate *g)
+{
+	igt_assert_eq(pipe(g->fd), 0);
+}
+
+void vup_gate_open(struct vup_gate *g)
+{
+	igt_assert_eq(write(g->fd[1], "o", 1), 1);
+}
+
+void vup_gate_pass(struct vup_gate *g)
+{
+	struct pollfd p = { .fd = g->fd[0], .events = POLLIN };
+	char c;
+	int ret;
+
+	/* A peer whose assertion failed never opens the gate. */
+	do {
+		ret = poll(&p, 1, VUP_PATIENCE_S * 1000);
+	} while (ret < 0 && errno == EINTR);
+	igt_assert_f(ret == 1, "nobody opened the gate\n");
+	igt_assert_eq(read(g->fd[0], &c, 1), 1);
+}
+
+void vup_gate_fini(struct vup_gate *g)
+{
+	close(g->fd[0]);
+	close(g->fd[1]);
+}
