@@ -73,8 +73,6 @@ static int vgem_array_check(const struct drm_vgem_array *array, u32 min_count,
 	if (array->count && (array->stride < size || array->stride > PAGE_SIZE ||
 			     array->stride % sizeof(u64)))
 		return -EINVAL;
-	if (!array->count && (array->stride || array->array))
-		return -EINVAL;
 
 	return 0;
 }

@@ -106,12 +106,15 @@ static const struct drm_sched_backend_ops vgem_sched_ops = {
 	.free_job = vgem_sched_free_job,
 };
 
-/* A fence of one of our own jobs: bounded, so a job may wait for it. */
+/*
+ * A fence of one of our own jobs: bounded, so a job may wait for it. Told by
+ * the owner that our jobs name: a fence outlives its scheduler.
+ */
 bool vgem_fence_is_own(struct dma_fence *fence)
 {
 	struct drm_sched_fence *s_fence = to_drm_sched_fence(fence);
 
-	return s_fence && s_fence->sched->ops == &vgem_sched_ops;
+	return s_fence && s_fence->owner == &vgem_sched_ops;
 }
 
 struct vgem_job *vgem_job_create(struct vgem_queue *queue, u32 num_ops,
@@ -134,8 +137,8 @@ struct vgem_job *vgem_job_create(struct vgem_queue *queue, u32 num_ops,
 		goto err_free;
 	}
 
-	err = drm_sched_job_init(&job->base, &queue->entity, 1, queue,
-				 client_id);
+	err = drm_sched_job_init(&job->base, &queue->entity, 1,
+				 (void *)&vgem_sched_ops, client_id);
 	if (err)
 		goto err_free_fence;
 
