@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: MIT
+# The front door. `make help` says what there is; the work is in tools/frontdoor.
+
+TARGETS := help demo check kunit igt shell record clean
+.PHONY: $(TARGETS)
+.DEFAULT_GOAL := help
+
+export T RIG KSRC
+
+$(TARGETS):
+	@tools/bootstrap $@

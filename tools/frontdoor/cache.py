@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""A cache of immutable directories, each named by the hash of its recipe.
+
+An entry is made in a temporary directory on the same file system and renamed
+into place when complete, so a half-made entry has no name that anybody looks
+for. Locks are flocks: they vanish with their holders. While an entry is in
+use it is locked shared, so that tidying up in another run leaves it alone.
+
+    entries/<kind>-<key>/    complete, never written again
+    tmp/<name>/              being made; swept once nobody holds its lock
+    locks/<name>             what is flocked
+    work/<name>/             kernel work trees (see tree.py)
+"""
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import run
+from .paths import CACHE
+
+KEEP = 6                # entries of one kind that are kept
+
+
+def key(*parts):
+    """Hash of strings, bytes and nested sequences of them, unambiguous."""
+    digest = hashlib.sha256()
+
+    def feed(part):
+        if isinstance(part, (list, tuple)):
+            digest.update(b"[%d" % len(part))
+            for p in part:
+                feed(p)
+        else:
+            data = part if isinstance(part, bytes) else str(part).encode()
+            digest.update(b"%d:" % len(data) + data)
+
+    feed(parts)
+    return digest.hexdigest()[:16]
+
+
+class Lock:
+    """flock on a name; explicit unlock, because children may share the descriptor."""
+
+    def __init__(self, name, shared=False, wait=True):
+        path = CACHE / "locks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(self.fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+                        | (0 if wait else fcntl.LOCK_NB))
+        except BaseException:
+            os.close(self.fd)
+            raise
+        run.inherited_locks.add(self.fd)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.release()
+
+    def release(self):
+        if self.fd is not None:
+            run.inherited_locks.discard(self.fd)
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+            os.close(self.fd)
+            self.fd = None
+
+
+def lock_or_tell(name, tell):
+    """Take a lock; call tell() first if somebody else has it."""
+    try:
+        return Lock(name, wait=False)
+    except BlockingIOError:
+        tell()
+        return Lock(name)
+
+
+_in_use = {}
+
+
+def _use(path):
+    """Lock an entry against tidying up; None if it is not there."""
+    if path.name not in _in_use and path.is_dir():
+        lock = Lock(path.name + ".use", shared=True)
+        if path.is_dir():
+            _in_use[path.name] = lock
+        else:
+            lock.release()
+    if path.name not in _in_use:
+        return None
+    os.utime(path)
+    return path
+
+
+def entry(kind, key, make, tell=lambda: None):
+    """The entry's directory; made by make(tmp) if there is none yet."""
+    path = CACHE / "entries" / f"{kind}-{key}"
+    if _use(path):
+        return path
+    with lock_or_tell(path.name, tell):
+        while not _use(path):
+            with scratch(kind) as tmp:
+                make(tmp)
+                os.sync()
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(tmp, path)
+    _tidy(kind)
+    return path
+
+
+def has(kind, key):
+    return (CACHE / "entries" / f"{kind}-{key}").is_dir()
+
+
+@contextmanager
+def scratch(name):
+    """A temporary directory in the cache, gone afterwards whatever happens."""
+    _sweep()
+    base = CACHE / "tmp"
+    base.mkdir(parents=True, exist_ok=True)
+    path = base / f"{name}-{os.getpid()}-{secrets.token_hex(4)}"
+    with Lock(path.name + ".tmp"):
+        try:
+            path.mkdir()
+            path.chmod(0o755)
+            yield path
+        finally:
+            remove(path)
+    (CACHE / "locks" / (path.name + ".tmp")).unlink(missing_ok=True)
+
+
+def remove(path):
+    """rm -rf, also of directories that were made read-only."""
+    def open_up(function, name, _):
+        os.chmod(os.path.dirname(name), 0o755)
+        if os.path.isdir(name) and not os.path.islink(name):
+            os.chmod(name, 0o755)
+        try:
+            function(name)
+        except OSError:
+            pass
+    if os.path.lexists(path):
+        shutil.rmtree(path, onerror=open_up)
+
+
+def _sweep():
+    """Remove temporary directories whose makers are dead."""
+    for path in (CACHE / "tmp").glob("*"):
+        try:
+            with Lock(path.name + ".tmp", wait=False):
+                remove(path)
+        except BlockingIOError:
+            continue
+        (CACHE / "locks" / (path.name + ".tmp")).unlink(missing_ok=True)
+
+
+def _tidy(kind):
+    """Keep the entries of a kind that were used last."""
+    entries = [p for p in (CACHE / "entries").glob(kind + "-*")
+               if p.name[:-17] == kind]
+    for path in sorted(entries, key=lambda p: p.stat().st_mtime)[:-KEEP]:
+        try:
+            with Lock(path.name + ".use", wait=False), scratch("old") as old:
+                os.rename(path, old / "entry")
+        except BlockingIOError:
+            pass
