@@ -478,7 +478,7 @@ static char thread_state(int tid)
 	return end && end[1] ? end[2] : 0;
 }
 
-bool vup_caller_blocked(struct vup_caller *c)
+static bool caller_in_state(struct vup_caller *c, char state)
 {
 	int seen = 0;
 
@@ -491,13 +491,23 @@ bool vup_caller_blocked(struct vup_caller *c)
 
 		if (atomic_load(&c->done))
 			return false;
-		seen = tid && thread_state(tid) == 'D' ? seen + 1 : 0;
+		seen = tid && thread_state(tid) == state ? seen + 1 : 0;
 		if (seen == 100)
 			return true;
 		sched_yield();
 	}
 	igt_assert_f(false, "the thread neither blocks nor ends\n");
 	return false;
+}
+
+bool vup_caller_blocked(struct vup_caller *c)
+{
+	return caller_in_state(c, 'D');
+}
+
+bool vup_caller_sleeps(struct vup_caller *c)
+{
+	return caller_in_state(c, 'S');
 }
 
 void vup_caller_join(struct vup_caller *c)

@@ -188,8 +188,12 @@ struct vup_caller {
 };
 
 void vup_caller_start(struct vup_caller *c, void (*call)(void *), void *data);
-/* True when the thread sleeps uninterruptibly inside its call, false when it is through. */
+/*
+ * True when the thread sleeps inside its call, false when it is through:
+ * uninterruptibly, as the mm waits, or interruptibly, as an ioctl should.
+ */
 bool vup_caller_blocked(struct vup_caller *c);
+bool vup_caller_sleeps(struct vup_caller *c);
 void vup_caller_join(struct vup_caller *c);
 
 /* One-shot gate between processes that fork() made; waiting is bounded. */
