@@ -106,6 +106,8 @@ struct drm_userptr_window *
 drm_userptr_window_get(struct drm_userptr *userptr, unsigned long index);
 struct drm_userptr_window *
 drm_userptr_window_valid(struct drm_userptr *userptr, unsigned long index);
+int drm_userptr_zero_page_init(void);
+void drm_userptr_zero_page_fini(void);
 u32 drm_userptr_runs_pack(u64 *runs, const unsigned long *pfns,
 			  unsigned long npages);
 int drm_userptr_window_map(struct drm_userptr *userptr,

@@ -196,5 +196,17 @@ void drm_userptr_fini(struct drm_userptr *userptr)
 }
 EXPORT_SYMBOL_GPL(drm_userptr_fini);
 
+static int __init drm_userptr_module_init(void)
+{
+	return drm_userptr_zero_page_init();
+}
+module_init(drm_userptr_module_init);
+
+static void __exit drm_userptr_module_exit(void)
+{
+	drm_userptr_zero_page_fini();
+}
+module_exit(drm_userptr_module_exit);
+
 MODULE_DESCRIPTION("DRM userptr helpers");
 MODULE_LICENSE("Dual MIT/GPL");

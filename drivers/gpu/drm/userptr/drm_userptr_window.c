@@ -10,6 +10,7 @@
  */
 
 #include <linux/hmm.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "drm_userptr_internal.h"
@@ -65,6 +66,33 @@ drm_userptr_window_valid(struct drm_userptr *userptr, unsigned long index)
 }
 
 /*
+ * What a device reads where the CPU has the shared zero page. That one is part
+ * of the kernel image, which the DMA API forbids to map; one never-written page
+ * is as good as another, and a CPU write to it invalidates as any other.
+ */
+static struct page *drm_userptr_zero_page;
+
+int drm_userptr_zero_page_init(void)
+{
+	drm_userptr_zero_page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+
+	return drm_userptr_zero_page ? 0 : -ENOMEM;
+}
+
+void drm_userptr_zero_page_fini(void)
+{
+	__free_page(drm_userptr_zero_page);
+}
+
+static phys_addr_t drm_userptr_pfn_to_phys(unsigned long pfn)
+{
+	phys_addr_t phys = hmm_pfn_to_phys(pfn);
+
+	return is_zero_pfn(PHYS_PFN(phys)) ?
+	       page_to_phys(drm_userptr_zero_page) : phys;
+}
+
+/*
  * Turn what HMM found into runs of physically contiguous pages. Looks at
  * numbers only, so it needs no lock.
  */
@@ -75,7 +103,7 @@ u32 drm_userptr_runs_pack(u64 *runs, const unsigned long *pfns,
 	u32 nr = 0;
 
 	for (i = 0; i < npages; i++) {
-		u64 phys = hmm_pfn_to_phys(pfns[i]);
+		u64 phys = drm_userptr_pfn_to_phys(pfns[i]);
 
 		if (nr && drm_userptr_run_addr(runs[nr - 1]) +
 			  drm_userptr_run_size(runs[nr - 1]) == phys)
