@@ -267,7 +267,8 @@ bool vgem_gem_is_read_only(struct drm_gem_object *obj);
 
 #ifdef CONFIG_DRM_VGEM_USERPTR
 
-#define VGEM_GPU_FEATURES (DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE)
+#define VGEM_GPU_FEATURES \
+	(DRIVER_GEM_GPUVA | DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE)
 
 bool vgem_gem_is_userptr(const struct drm_gem_object *obj);
 int vgem_gpu_init(struct drm_device *dev);
