@@ -67,7 +67,7 @@ def get(source, name, plain=False):
 
     def make(tmp):
         host.need(host.BUILDING, "building kernels")
-        with WorkTree(source) as tree:
+        with WorkTree(source, config.name + suffix) as tree:
             Build(tree, config, fragments, overlay, suffix).into(tmp)
     path = cache.entry(f"kernel-{config.name}{suffix}", key, make, tell=lambda: ui.say(
         f"  waiting: another run is building kernel {config.name}"))
@@ -77,7 +77,7 @@ def get(source, name, plain=False):
 class Build:
     def __init__(self, tree, config, fragments, overlay, suffix):
         self.tree, self.config, self.fragments, self.overlay = tree, config, fragments, overlay
-        self.out = tree.objects(config.name + suffix)
+        self.out = tree.objects
         self.log = LOGS / f"kernel-{config.name}{suffix}.log"
         self.marker = self.out / ".frontdoor-building"
         self.title = f"kernel {config.name}{suffix}"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Kernel work trees: pristine source + our files + our patches, kept in step.
 
-A work tree lives in the cache, one for each kernel source, with an object
-directory for each configuration beside it. Bringing it up to date writes a
+A work tree lives in the cache, one for each kernel source and configuration,
+with its objects beside it, so that a long build of one does not hold up the
+others. Bringing it up to date writes a
 file only if its content differs, so that kbuild rebuilds exactly what a
 change calls for. Files are replaced, never written in place: most are hard
 links to the pristine tree.
@@ -82,16 +83,18 @@ def version_of(path):
 
 
 class WorkTree:
-    """with WorkTree(source) as tree: tree.sync(overlay); build in tree.objects(config)"""
+    """with WorkTree(source, config) as tree: tree.sync(overlay); build in tree.objects"""
 
-    def __init__(self, source):
+    def __init__(self, source, config):
         self.source = source
-        self.base = CACHE / "work" / source.name
+        self.name = f"{source.name}-{config}"
+        self.base = CACHE / "work" / self.name
         self.src = self.base / "src"
+        self.objects = self.base / "objects"
         self.manifest = self.base / "manifest.json"
 
     def __enter__(self):
-        self.lock = cache.lock_or_tell("work-" + self.source.name, lambda: ui.say(
+        self.lock = cache.lock_or_tell("work-" + self.name, lambda: ui.say(
             "  waiting: another run is building in the same kernel tree"))
         try:
             self._create()
@@ -107,7 +110,7 @@ class WorkTree:
         stamp = self.base / "pristine"
         if self.src.is_dir() and stamp.exists() and stamp.read_text() == self.source.identity:
             return
-        with ui.Step(f"kernel work tree {self.source.name}"):
+        with ui.Step(f"kernel work tree {self.name}"):
             stamp.unlink(missing_ok=True)
             cache.remove(self.src)
             self.base.mkdir(parents=True, exist_ok=True)
@@ -118,9 +121,6 @@ class WorkTree:
                     (self.src / name).unlink()
                     self._put(self.src / name, original.read_bytes(), original.stat().st_mode)
             stamp.write_text(self.source.identity)
-
-    def objects(self, config):
-        return self.base / config
 
     def sync(self, overlay):
         """Make the tree equal pristine + overlay."""
