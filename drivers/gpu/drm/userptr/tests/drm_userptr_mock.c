@@ -1,0 +1,876 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+/*
+ * A device that is only a page table and a TLB, a driver for it, and a process
+ * whose memory it works on.
+ *
+ * The memory, its pages and what the mm does to them are real. Jobs are fences
+ * that the test signals by hand. The device reaches memory through TLB and page
+ * table and in no other way; the TLB keeps what it has until flushed. So what
+ * the helpers forget to clear or to flush shows as data where none should be.
+ *
+ * Some things are never right, whatever the test is about: to clear entries
+ * under a running job, or to give up DMA mappings that the page table or the
+ * TLB still have. They are looked for on every call and make the test fail at
+ * its end, see userptr_mock_violation().
+ */
+
+#include <linux/dma-direct.h>
+#include <linux/dma-mapping.h>
+#include <linux/highmem.h>
+#include <linux/kthread.h>
+#include <linux/mman.h>
+#include <linux/rculist.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/tracepoint.h>
+#include <linux/uaccess.h>
+
+#include <kunit/device.h>
+
+#include "drm_userptr_mock.h"
+
+#define USERPTR_MOCK_PRESENT	BIT_ULL(0)
+
+static struct userptr_mock_vm *to_mock_vm(struct drm_userptr_vm *vm)
+{
+	return container_of(vm, struct userptr_mock_vm, base);
+}
+
+/* Callable everywhere; userptr_mock_exit() reports it. */
+static void userptr_mock_violation(struct userptr_mock *mock, const char *what)
+{
+	cmpxchg(&mock->violation, NULL, what);
+}
+
+/*
+ * The process
+ */
+
+/* Anonymous memory from a window's start on; the window after it is free. */
+unsigned long userptr_mock_mmap(struct userptr_mock *mock, unsigned long size)
+{
+	unsigned long addr, start;
+
+	addr = kunit_vm_mmap(mock->test, NULL, 0,
+			     size + 2 * DRM_USERPTR_WINDOW_SIZE, PROT_NONE,
+			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_FALSE(mock->test, !addr || IS_ERR_VALUE(addr));
+
+	start = ALIGN(addr, DRM_USERPTR_WINDOW_SIZE);
+	userptr_mock_remap(mock, start, size, PROT_READ | PROT_WRITE);
+
+	return start;
+}
+
+/* A new mapping in place of the old one, in one step. */
+void userptr_mock_remap(struct userptr_mock *mock, unsigned long addr,
+			unsigned long size, unsigned long prot)
+{
+	KUNIT_ASSERT_EQ(mock->test, addr,
+			vm_mmap(NULL, addr, size, prot,
+				MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, 0));
+}
+
+/* The process dies. The test goes on as a thread without one. */
+void userptr_mock_exit_mm(struct userptr_mock *mock)
+{
+	struct mm_struct *mm = current->mm;
+
+	KUNIT_ASSERT_NOT_NULL(mock->test, mm);
+	KUNIT_ASSERT_EQ(mock->test, atomic_read(&mm->mm_users), 1);
+
+	kthread_unuse_mm(mm);
+	mmput(mm);
+}
+
+void userptr_mock_cpu_write(struct userptr_mock *mock, unsigned long addr,
+			    u64 value)
+{
+	KUNIT_ASSERT_EQ(mock->test, 0,
+			copy_to_user((void __user *)addr, &value,
+				     sizeof(value)));
+}
+
+u64 userptr_mock_cpu_read(struct userptr_mock *mock, unsigned long addr)
+{
+	u64 value;
+
+	KUNIT_ASSERT_EQ(mock->test, 0,
+			copy_from_user(&value, (void __user *)addr,
+				       sizeof(value)));
+
+	return value;
+}
+
+/* Page i begins with @tag + i. */
+void userptr_mock_fill(struct userptr_mock *mock, unsigned long addr,
+		       unsigned long size, u64 tag)
+{
+	unsigned long i;
+
+	for (i = 0; i < size / PAGE_SIZE; i++)
+		userptr_mock_cpu_write(mock, addr + i * PAGE_SIZE, tag + i);
+}
+
+static int userptr_mock_thread_fn(void *data)
+{
+	struct userptr_mock_thread *thread = data;
+
+	kthread_use_mm(thread->mm);
+	thread->ret = thread->fn(thread->arg);
+	kthread_unuse_mm(thread->mm);
+	mmput(thread->mm);
+	complete_all(&thread->done);
+
+	return 0;
+}
+
+struct userptr_mock_thread *
+userptr_mock_thread_start(struct userptr_mock *mock, long (*fn)(void *arg),
+			  void *arg)
+{
+	struct userptr_mock_thread *thread;
+	struct task_struct *task;
+
+	thread = kunit_kzalloc(mock->test, sizeof(*thread), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(mock->test, thread);
+	thread->mock = mock;
+	thread->fn = fn;
+	thread->arg = arg;
+	thread->mm = current->mm;
+	init_completion(&thread->done);
+
+	mmget(thread->mm);
+	task = kthread_run(userptr_mock_thread_fn, thread, "userptr_mock");
+	if (IS_ERR(task))
+		mmput(thread->mm);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(mock->test, task);
+	list_add_tail(&thread->link, &mock->threads);
+
+	return thread;
+}
+
+struct userptr_mock_munmap {
+	unsigned long addr;
+	unsigned long size;
+};
+
+static long userptr_mock_munmap(void *arg)
+{
+	struct userptr_mock_munmap *munmap = arg;
+
+	return vm_munmap(munmap->addr, munmap->size);
+}
+
+struct userptr_mock_thread *
+userptr_mock_munmap_start(struct userptr_mock *mock, unsigned long addr,
+			  unsigned long size)
+{
+	struct userptr_mock_munmap *munmap;
+
+	munmap = kunit_kzalloc(mock->test, sizeof(*munmap), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(mock->test, munmap);
+	munmap->addr = addr;
+	munmap->size = size;
+
+	return userptr_mock_thread_start(mock, userptr_mock_munmap, munmap);
+}
+
+/* True if it came to its end, within any sensible time. */
+bool userptr_mock_thread_join(struct userptr_mock_thread *thread)
+{
+	return wait_for_completion_timeout(&thread->done, USERPTR_MOCK_SOON);
+}
+
+/* True if it does not come to its end, as far as can be told by waiting. */
+bool userptr_mock_thread_blocked(struct userptr_mock_thread *thread)
+{
+	return !wait_for_completion_timeout(&thread->done, USERPTR_MOCK_AWHILE);
+}
+
+/*
+ * The device
+ */
+
+static void userptr_mock_map(struct drm_userptr_binding *binding, u64 addr,
+			     dma_addr_t dma, u64 size)
+{
+	struct userptr_mock_vm *vm = to_mock_vm(binding->vm);
+	u64 i, first = addr / PAGE_SIZE;
+
+	lockdep_assert_held_read(&vm->base.notifier_lock);
+	lockdep_assert_held(&vm->lock);
+
+	guard(spinlock)(&vm->pt_lock);
+
+	vm->maps++;
+	vm->mapped_pages += size / PAGE_SIZE;
+
+	if (addr < binding->addr ||
+	    addr + size > binding->addr + (binding->end - binding->start)) {
+		userptr_mock_violation(vm->mock, "mapped outside of the binding");
+		return;
+	}
+
+	for (i = 0; i < size / PAGE_SIZE; i++) {
+		if (vm->pt[first + i])
+			userptr_mock_violation(vm->mock, "mapped twice");
+		else
+			vm->present++;
+		vm->pt[first + i] = (dma + i * PAGE_SIZE) | USERPTR_MOCK_PRESENT;
+	}
+}
+
+static void userptr_mock_zap(struct drm_userptr_binding *binding, u64 addr,
+			     u64 size)
+{
+	struct userptr_mock_vm *vm = to_mock_vm(binding->vm);
+	u64 i, first = addr / PAGE_SIZE;
+	struct userptr_mock_job *job;
+
+	lockdep_assert_held(&binding->userptr->lock);
+
+	guard(spinlock)(&vm->pt_lock);
+
+	vm->zaps++;
+
+	list_for_each_entry(job, &vm->jobs, vm_link)
+		if (!job->bystander)
+			userptr_mock_violation(vm->mock,
+					       "zapped under a running job");
+
+	if (addr < binding->addr ||
+	    addr + size > binding->addr + (binding->end - binding->start)) {
+		userptr_mock_violation(vm->mock, "zapped outside of the binding");
+		return;
+	}
+
+	for (i = 0; i < size / PAGE_SIZE; i++) {
+		if (vm->pt[first + i])
+			vm->present--;
+		vm->pt[first + i] = 0;
+	}
+}
+
+static u64 userptr_mock_tlb_submit(struct drm_userptr_vm *base)
+{
+	struct userptr_mock_vm *vm = to_mock_vm(base);
+
+	guard(spinlock)(&vm->pt_lock);
+
+	return ++vm->tlb_submits;
+}
+
+/* Nothing is flushed before it is waited for: the slowest device possible. */
+static void userptr_mock_tlb_wait(struct drm_userptr_vm *base, u64 seqno)
+{
+	struct userptr_mock_vm *vm = to_mock_vm(base);
+
+	guard(spinlock)(&vm->pt_lock);
+
+	vm->tlb_waits++;
+	if (seqno > vm->tlb_submits)
+		userptr_mock_violation(vm->mock, "flush was never submitted");
+	if (seqno <= vm->flushed)
+		return;
+
+	vm->flushed = vm->tlb_submits;
+	memset(vm->tlb, 0, USERPTR_MOCK_VA_PAGES * sizeof(*vm->tlb));
+}
+
+static const struct drm_userptr_vm_ops userptr_mock_vm_ops = {
+	.map = userptr_mock_map,
+	.zap = userptr_mock_zap,
+	.tlb_submit = userptr_mock_tlb_submit,
+	.tlb_wait = userptr_mock_tlb_wait,
+};
+
+static int userptr_mock_access(struct userptr_mock_vm *vm, u64 addr,
+			       u64 *value, bool write)
+{
+	u64 index = addr / PAGE_SIZE;
+	struct page *page;
+	u64 *p;
+
+	guard(spinlock)(&vm->pt_lock);
+
+	if (!vm->tlb[index])
+		vm->tlb[index] = vm->pt[index];
+	if (!vm->tlb[index])
+		return -EFAULT;
+
+	page = phys_to_page(dma_to_phys(vm->mock->dev,
+					vm->tlb[index] & PAGE_MASK));
+	p = kmap_local_page(page) + offset_in_page(addr);
+	if (write)
+		*p = *value;
+	else
+		*value = *p;
+	kunmap_local(p);
+
+	return 0;
+}
+
+int userptr_mock_read(struct userptr_mock_vm *vm, u64 addr, u64 *value)
+{
+	return userptr_mock_access(vm, addr, value, false);
+}
+
+int userptr_mock_write(struct userptr_mock_vm *vm, u64 addr, u64 value)
+{
+	return userptr_mock_access(vm, addr, &value, true);
+}
+
+/* The page behind a device address, or NULL. Leaves the TLB alone. */
+struct page *userptr_mock_page(struct userptr_mock_vm *vm, u64 addr)
+{
+	u64 entry = vm->pt[addr / PAGE_SIZE];
+
+	return entry ? phys_to_page(dma_to_phys(vm->mock->dev,
+						entry & PAGE_MASK)) : NULL;
+}
+
+/* How many pages of a range are in the page table? Leaves the TLB alone. */
+u64 userptr_mock_present(struct userptr_mock_vm *vm, u64 addr, u64 size)
+{
+	u64 i, n = 0;
+
+	guard(spinlock)(&vm->pt_lock);
+
+	for (i = 0; i < size / PAGE_SIZE; i++)
+		n += !!vm->pt[addr / PAGE_SIZE + i];
+
+	return n;
+}
+
+/* How many pages of a range does the device see as userptr_mock_fill()ed? */
+u64 userptr_mock_matches(struct userptr_mock_vm *vm, u64 addr, u64 size,
+			 u64 tag)
+{
+	u64 i, value, n = 0;
+
+	for (i = 0; i < size / PAGE_SIZE; i++)
+		n += !userptr_mock_read(vm, addr + i * PAGE_SIZE, &value) &&
+		     value == tag + i;
+
+	return n;
+}
+
+/*
+ * DMA mappings, as traced by the DMA API
+ */
+
+static void userptr_mock_dma_map(void *data, struct device *dev,
+				 phys_addr_t phys, dma_addr_t dma, size_t size,
+				 enum dma_data_direction dir,
+				 unsigned long attrs)
+{
+	struct userptr_mock *mock = data;
+
+	if (dev != mock->dev || dma == DMA_MAPPING_ERROR)
+		return;
+
+	atomic64_add(size / PAGE_SIZE, &mock->dma_pages);
+	if (dir == DMA_TO_DEVICE)
+		atomic64_add(size / PAGE_SIZE, &mock->dma_to_device_pages);
+}
+
+static bool userptr_mock_reaches(struct userptr_mock_vm *vm, dma_addr_t dma,
+				 size_t size)
+{
+	u64 i;
+
+	guard(spinlock)(&vm->pt_lock);
+
+	for (i = 0; i < USERPTR_MOCK_VA_PAGES; i++)
+		if ((vm->pt[i] && (vm->pt[i] & PAGE_MASK) - dma < size) ||
+		    (vm->tlb[i] && (vm->tlb[i] & PAGE_MASK) - dma < size))
+			return true;
+
+	return false;
+}
+
+static void userptr_mock_dma_unmap(void *data, struct device *dev,
+				   dma_addr_t dma, size_t size,
+				   enum dma_data_direction dir,
+				   unsigned long attrs)
+{
+	struct userptr_mock *mock = data;
+	struct userptr_mock_vm *vm;
+
+	if (dev != mock->dev)
+		return;
+
+	atomic64_sub(size / PAGE_SIZE, &mock->dma_pages);
+	if (mock->aliased)
+		return;
+
+	guard(rcu)();
+
+	list_for_each_entry_rcu(vm, &mock->vms, link)
+		if (userptr_mock_reaches(vm, dma, size))
+			userptr_mock_violation(mock,
+					       "unmapped for DMA while the device can reach it");
+}
+
+struct userptr_mock_probe {
+	const char *name;
+	void *probe;
+	struct tracepoint *tp;
+};
+
+/* Found by name, as the tracepoints are not exported to modules. */
+static struct userptr_mock_probe userptr_mock_probes[] = {
+	{ "dma_map_phys", userptr_mock_dma_map },
+	{ "dma_unmap_phys", userptr_mock_dma_unmap },
+};
+
+static void userptr_mock_find_tracepoint(struct tracepoint *tp, void *priv)
+{
+	struct userptr_mock_probe *probe = priv;
+
+	if (!strcmp(tp->name, probe->name))
+		probe->tp = tp;
+}
+
+static int userptr_mock_probes_register(struct userptr_mock *mock)
+{
+	struct userptr_mock_probe *probe = userptr_mock_probes;
+	int err;
+
+	for (; probe < ARRAY_END(userptr_mock_probes); probe++) {
+		for_each_kernel_tracepoint(userptr_mock_find_tracepoint, probe);
+		if (!probe->tp)
+			return -ENOENT;
+		err = tracepoint_probe_register(probe->tp, probe->probe, mock);
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+
+static void userptr_mock_probes_unregister(struct userptr_mock *mock)
+{
+	struct userptr_mock_probe *probe = userptr_mock_probes;
+
+	for (; probe < ARRAY_END(userptr_mock_probes); probe++)
+		if (probe->tp)
+			tracepoint_probe_unregister(probe->tp, probe->probe,
+						    mock);
+	tracepoint_synchronize_unregister();
+}
+
+/*
+ * Jobs
+ */
+
+static struct userptr_mock_job *to_mock_job(struct dma_fence *fence)
+{
+	return container_of(fence, struct userptr_mock_job, fence);
+}
+
+static const char *userptr_mock_fence_name(struct dma_fence *fence)
+{
+	return "userptr_mock";
+}
+
+static bool userptr_mock_fence_enable_signaling(struct dma_fence *fence)
+{
+	complete_all(&to_mock_job(fence)->signaling);
+
+	return true;
+}
+
+/* The default one, but a test can tell that somebody waits. */
+static signed long userptr_mock_fence_wait(struct dma_fence *fence, bool intr,
+					   signed long timeout)
+{
+	complete_all(&to_mock_job(fence)->waited);
+
+	return dma_fence_default_wait(fence, intr, timeout);
+}
+
+static const struct dma_fence_ops userptr_mock_fence_ops = {
+	.get_driver_name = userptr_mock_fence_name,
+	.get_timeline_name = userptr_mock_fence_name,
+	.enable_signaling = userptr_mock_fence_enable_signaling,
+	.wait = userptr_mock_fence_wait,
+};
+
+/* @context 0 stands for a new one. */
+struct userptr_mock_job *userptr_mock_job_new(struct userptr_mock *mock,
+					      u64 context, u64 seqno)
+{
+	struct userptr_mock_job *job;
+
+	job = kzalloc_obj(*job);
+	KUNIT_ASSERT_NOT_NULL(mock->test, job);
+
+	static_assert(!offsetof(typeof(*job), fence));
+	job->mock = mock;
+	spin_lock_init(&job->lock);
+	init_completion(&job->signaling);
+	init_completion(&job->waited);
+	INIT_LIST_HEAD(&job->vm_link);
+	dma_fence_init(&job->fence, &userptr_mock_fence_ops, &job->lock,
+		       context ?: dma_fence_context_alloc(1), seqno);
+	list_add_tail(&job->link, &mock->jobs);
+
+	return job;
+}
+
+/* True as soon as somebody waits for the job; false if that never happens. */
+bool userptr_mock_job_waited(struct userptr_mock_job *job)
+{
+	return wait_for_completion_timeout(&job->waited, USERPTR_MOCK_SOON);
+}
+
+static void userptr_mock_job_add(struct userptr_mock_job *job,
+				 struct userptr_mock_vm *vm)
+{
+	guard(spinlock)(&vm->pt_lock);
+
+	list_add_tail(&job->vm_link, &vm->jobs);
+}
+
+static void userptr_mock_job_remove(struct userptr_mock_job *job)
+{
+	struct userptr_mock_vm *vm;
+
+	list_for_each_entry(vm, &job->mock->vms, link) {
+		struct userptr_mock_job *pos;
+
+		guard(spinlock)(&vm->pt_lock);
+
+		list_for_each_entry(pos, &vm->jobs, vm_link) {
+			if (pos == job) {
+				list_del_init(&job->vm_link);
+				return;
+			}
+		}
+	}
+}
+
+void userptr_mock_job_end(struct userptr_mock_job *job)
+{
+	userptr_mock_job_remove(job);
+	dma_fence_signal(&job->fence);
+}
+
+/*
+ * The driver
+ */
+
+struct userptr_mock_obj *
+userptr_mock_obj_new(struct userptr_mock *mock, unsigned long addr,
+		     unsigned long size, u32 flags)
+{
+	struct userptr_mock_obj *obj;
+
+	obj = kunit_kzalloc(mock->test, sizeof(*obj), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(mock->test, obj);
+	obj->mock = mock;
+	KUNIT_ASSERT_EQ(mock->test, 0,
+			drm_userptr_init(&obj->base, mock->dev, addr, size,
+					 flags));
+	list_add_tail(&obj->link, &mock->objs);
+
+	return obj;
+}
+
+void userptr_mock_obj_free(struct userptr_mock_obj *obj)
+{
+	list_del(&obj->link);
+	drm_userptr_fini(&obj->base);
+}
+
+struct userptr_mock_vm *userptr_mock_vm_new(struct userptr_mock *mock)
+{
+	struct kunit *test = mock->test;
+	struct userptr_mock_vm *vm;
+
+	KUNIT_ASSERT_EQ(test, 0, kunit_attach_mm());
+
+	vm = kunit_kzalloc(test, sizeof(*vm), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vm);
+	vm->pt = kunit_kcalloc(test, USERPTR_MOCK_VA_PAGES, sizeof(*vm->pt),
+			       GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vm->pt);
+	vm->tlb = kunit_kcalloc(test, USERPTR_MOCK_VA_PAGES, sizeof(*vm->tlb),
+				GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vm->tlb);
+
+	vm->mock = mock;
+	mutex_init(&vm->lock);
+	spin_lock_init(&vm->pt_lock);
+	INIT_LIST_HEAD(&vm->bindings);
+	INIT_LIST_HEAD(&vm->jobs);
+	KUNIT_ASSERT_EQ(test, 0,
+			drm_userptr_vm_init(&vm->base, mock->dev,
+					    &userptr_mock_vm_ops));
+	drm_userptr_vm_set_lock(&vm->base, &vm->lock);
+	list_add_tail_rcu(&vm->link, &mock->vms);
+
+	return vm;
+}
+
+struct userptr_mock_binding *
+userptr_mock_bind(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,
+		  unsigned long start, unsigned long size, u64 addr)
+{
+	struct userptr_mock_binding *binding;
+	struct kunit *test = vm->mock->test;
+
+	KUNIT_ASSERT_LE(test, addr + size, USERPTR_MOCK_VA_PAGES * PAGE_SIZE);
+
+	binding = kunit_kzalloc(test, sizeof(*binding), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, binding);
+	KUNIT_ASSERT_EQ(test, 0,
+			drm_userptr_binding_init(&binding->base, &vm->base,
+						 &obj->base, start, size,
+						 addr));
+	list_add_tail(&binding->link, &vm->bindings);
+
+	mutex_lock(&vm->lock);
+	drm_userptr_bind(&binding->base);
+	binding->bound = true;
+	mutex_unlock(&vm->lock);
+
+	return binding;
+}
+
+struct userptr_mock_binding *
+userptr_mock_bind_all(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,
+		      u64 addr)
+{
+	return userptr_mock_bind(vm, obj, obj->base.start,
+				 obj->base.end - obj->base.start, addr);
+}
+
+void userptr_mock_unbind(struct userptr_mock_binding *binding)
+{
+	struct userptr_mock_vm *vm = to_mock_vm(binding->base.vm);
+
+	mutex_lock(&vm->lock);
+	drm_userptr_vm_wait_idle(&vm->base);
+	drm_userptr_unbind(&binding->base);
+	binding->bound = false;
+	mutex_unlock(&vm->lock);
+}
+
+void userptr_mock_revive(struct userptr_mock_binding *binding)
+{
+	struct userptr_mock_vm *vm = to_mock_vm(binding->base.vm);
+
+	mutex_lock(&vm->lock);
+	drm_userptr_binding_revive(&binding->base);
+	mutex_unlock(&vm->lock);
+}
+
+/* A whole submission. Dead bindings are holes. */
+int userptr_mock_submit(struct userptr_mock_vm *vm,
+			struct userptr_mock_job *job)
+{
+	struct drm_userptr_submit *submit = &vm->submit;
+	int err = 0;
+
+	guard(mutex)(&vm->lock);
+
+	drm_userptr_submit_init(submit, &vm->base);
+	drm_userptr_until_valid(submit) {
+		err = drm_userptr_submit_populate(submit);
+		if (err)
+			break;
+
+		if (vm->after_populate)
+			vm->after_populate(vm);
+
+		err = drm_userptr_commit_begin(submit);
+		if (err)
+			continue;
+
+		userptr_mock_job_add(job, vm);
+		drm_userptr_commit_fence(submit, &job->fence);
+		drm_userptr_commit_end(submit);
+	}
+
+	return err;
+}
+
+/* A job with a context of its own, running from here on. */
+struct userptr_mock_job *userptr_mock_submit_new(struct userptr_mock_vm *vm)
+{
+	struct userptr_mock_job *job = userptr_mock_job_new(vm->mock, 0, 1);
+
+	KUNIT_ASSERT_EQ(vm->mock->test, 0, userptr_mock_submit(vm, job));
+
+	return job;
+}
+
+/* A job that is over at once, for what it leaves in the page table. */
+int userptr_mock_submit_done(struct userptr_mock_vm *vm)
+{
+	struct userptr_mock_job *job = userptr_mock_job_new(vm->mock, 0, 1);
+	int err = userptr_mock_submit(vm, job);
+
+	userptr_mock_job_end(job);
+
+	return err;
+}
+
+/*
+ * What a job does that needs nothing of what is being taken away. A submission
+ * of today needs all that is bound, and sleeps until the invalidation is over;
+ * so the part of it that matters is made by hand here.
+ */
+void userptr_mock_commit_by_hand(struct userptr_mock_vm *vm,
+				 struct userptr_mock_job *job)
+{
+	struct drm_userptr_submit submit = {};
+
+	guard(mutex)(&vm->lock);
+
+	drm_userptr_submit_init(&submit, &vm->base);
+	down_read(&vm->base.notifier_lock);
+	job->bystander = true;
+	userptr_mock_job_add(job, vm);
+	drm_userptr_commit_fence(&submit, &job->fence);
+	drm_userptr_commit_end(&submit);
+}
+
+/*
+ * The mm, for what it cannot be made to do
+ */
+
+/*
+ * An invalidation that comes from nowhere: the mm knows nothing of it, and does
+ * not make anybody wait for its end. userptr_mock_invalidate_finish() does the
+ * second pass if there is one.
+ */
+bool userptr_mock_invalidate(struct userptr_mock_obj *obj, unsigned long start,
+			     unsigned long end, bool blockable)
+{
+	struct userptr_mock *mock = obj->mock;
+	struct mmu_interval_notifier *notifier = &obj->base.notifier;
+	struct mmu_interval_notifier_finish *finish = NULL;
+	struct mmu_notifier_range range;
+	bool ret;
+
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, notifier->mm,
+				start, end);
+	/* Odd, as all are, and never the one that the mm is at. */
+	mock->cur_seq += 2;
+
+	if (blockable) {
+		range.flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
+		ret = notifier->ops->invalidate_start(notifier, &range,
+						      mock->cur_seq, &finish);
+	} else {
+		non_block_start();
+		ret = notifier->ops->invalidate_start(notifier, &range,
+						      mock->cur_seq, &finish);
+		non_block_end();
+		if (finish)
+			userptr_mock_violation(mock,
+					       "non-blockable, but has a second pass");
+	}
+
+	if (finish) {
+		if (obj->finish)
+			userptr_mock_violation(mock,
+					       "second pass handed out twice");
+		finish->notifier = notifier;
+		obj->finish = finish;
+	}
+
+	return ret;
+}
+
+void userptr_mock_invalidate_finish(struct userptr_mock_obj *obj)
+{
+	struct mmu_interval_notifier_finish *finish = obj->finish;
+
+	obj->finish = NULL;
+	obj->base.notifier.ops->invalidate_finish(finish);
+}
+
+/*
+ * Set-up and clean-up
+ */
+
+int userptr_mock_init(struct kunit *test)
+{
+	struct userptr_mock *mock;
+
+	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
+		kunit_skip(test, "needs tracepoints to see DMA mappings");
+
+	mock = kunit_kzalloc(test, sizeof(*mock), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, mock);
+
+	mock->test = test;
+	mock->cur_seq = ULONG_MAX / 2;
+	INIT_LIST_HEAD(&mock->vms);
+	INIT_LIST_HEAD(&mock->objs);
+	INIT_LIST_HEAD(&mock->jobs);
+	INIT_LIST_HEAD(&mock->threads);
+	test->priv = mock;
+
+	mock->dev = kunit_device_register(test, "userptr_mock");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mock->dev);
+	KUNIT_ASSERT_EQ(test, 0, dma_set_mask_and_coherent(mock->dev,
+							   DMA_BIT_MASK(64)));
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_probes_register(mock));
+
+	return 0;
+}
+
+/* Whatever state a failed assertion left behind: ends jobs, then the rest. */
+void userptr_mock_exit(struct kunit *test)
+{
+	struct userptr_mock_binding *binding;
+	struct userptr_mock_thread *thread;
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_obj *obj, *next;
+	struct userptr_mock_job *job, *tmp;
+	struct userptr_mock_vm *vm;
+
+	if (!mock)
+		return;
+
+	list_for_each_entry(job, &mock->jobs, link)
+		userptr_mock_job_end(job);
+
+	list_for_each_entry(obj, &mock->objs, link)
+		if (obj->finish)
+			userptr_mock_invalidate_finish(obj);
+
+	/* What it uses is freed after this function. */
+	list_for_each_entry(thread, &mock->threads, link)
+		wait_for_completion(&thread->done);
+
+	list_for_each_entry(vm, &mock->vms, link) {
+		list_for_each_entry(binding, &vm->bindings, link) {
+			if (binding->bound)
+				userptr_mock_unbind(binding);
+			drm_userptr_binding_fini(&binding->base);
+		}
+		KUNIT_EXPECT_EQ(test, vm->present, 0);
+	}
+	list_for_each_entry_safe(obj, next, &mock->objs, link)
+		userptr_mock_obj_free(obj);
+	list_for_each_entry(vm, &mock->vms, link)
+		drm_userptr_vm_fini(&vm->base);
+
+	userptr_mock_probes_unregister(mock);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->dma_pages), 0);
+	KUNIT_EXPECT_STREQ(test, mock->violation ?: "none", "none");
+
+	list_for_each_entry_safe(job, tmp, &mock->jobs, link)
+		dma_fence_put(&job->fence);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+#ifndef __DRM_USERPTR_MOCK_H__
+#define __DRM_USERPTR_MOCK_H__
+
+#include <linux/completion.h>
+#include <linux/dma-fence.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+
+#include <kunit/test.h>
+
+#include <drm/drm_userptr.h>
+
+struct userptr_mock;
+
+#define USERPTR_MOCK_WINDOW_PAGES	(DRM_USERPTR_WINDOW_SIZE / PAGE_SIZE)
+
+/* How much a mock VM can map */
+#define USERPTR_MOCK_VA_PAGES		(8 * USERPTR_MOCK_WINDOW_PAGES)
+
+/* Long enough for anything that is going to happen at all */
+#define USERPTR_MOCK_SOON		(5 * HZ)
+/* Long enough to catch, as a rule, what must not happen */
+#define USERPTR_MOCK_AWHILE		max(HZ / 20, 2)
+
+/**
+ * struct userptr_mock_obj - stands for a GEM object
+ * @base: the userptr
+ * @mock: the device
+ * @finish: second pass of an invalidation that userptr_mock_invalidate() began
+ * @link: in &userptr_mock.objs
+ */
+struct userptr_mock_obj {
+	struct drm_userptr base;
+	struct userptr_mock *mock;
+	struct mmu_interval_notifier_finish *finish;
+	struct list_head link;
+};
+
+/**
+ * struct userptr_mock_vm - stands for a VM with its page table and its TLB
+ * @base: the userptr part
+ * @mock: the device
+ * @lock: the outer lock of @base
+ * @link: in &userptr_mock.vms
+ * @bindings: list of &userptr_mock_binding.link
+ * @after_populate: hook between populate and commit, or NULL
+ * @hook_data: for the hook
+ * @submit: how the last submission went
+ * @pt_lock: protects what follows
+ * @jobs: list of &userptr_mock_job.vm_link
+ * @pt: DMA address of each device page, and bit 0 if present
+ * @tlb: what was looked up in @pt since the last flush
+ * @present: number of entries in @pt
+ * @maps: calls of the map op
+ * @mapped_pages: pages that those wrote
+ * @zaps: calls of the zap op
+ * @tlb_submits: calls of the tlb_submit op
+ * @tlb_waits: calls of the tlb_wait op
+ * @flushed: last flush that was waited for
+ */
+struct userptr_mock_vm {
+	struct drm_userptr_vm base;
+	struct userptr_mock *mock;
+	struct mutex lock;	/* outer */
+	struct list_head link;
+	struct list_head bindings;
+	void (*after_populate)(struct userptr_mock_vm *vm);
+	void *hook_data;
+	struct drm_userptr_submit submit;
+
+	spinlock_t pt_lock;	/* inner */
+	struct list_head jobs;
+	u64 *pt;
+	u64 *tlb;
+	u64 present;
+	u64 maps;
+	u64 mapped_pages;
+	u64 zaps;
+	u64 tlb_submits;
+	u64 tlb_waits;
+	u64 flushed;
+};
+
+/**
+ * struct userptr_mock_binding - stands for a mapping in a VM
+ * @base: the userptr part
+ * @bound: between userptr_mock_bind() and userptr_mock_unbind()
+ * @link: in &userptr_mock_vm.bindings
+ */
+struct userptr_mock_binding {
+	struct drm_userptr_binding base;
+	bool bound;
+	struct list_head link;
+};
+
+/**
+ * struct userptr_mock_job - a job of which nothing exists but the end
+ * @fence: signalled by userptr_mock_job_end(); first, so that it can be freed
+ *	as such
+ * @lock: of @fence
+ * @mock: the device
+ * @bystander: does not use userptrs that are taken away while it runs
+ * @signaling: somebody enabled signalling
+ * @waited: somebody waits
+ * @link: in &userptr_mock.jobs
+ * @vm_link: in &userptr_mock_vm.jobs
+ */
+struct userptr_mock_job {
+	struct dma_fence fence;
+	spinlock_t lock;		/* of the fence */
+	struct userptr_mock *mock;
+	bool bystander;
+	struct completion signaling;
+	struct completion waited;
+	struct list_head link;
+	struct list_head vm_link;
+};
+
+/**
+ * struct userptr_mock_thread - another thread of the test's process
+ * @mock: the device
+ * @fn: what it does
+ * @arg: for @fn
+ * @mm: the process, with a reference
+ * @ret: what @fn returned
+ * @done: completed when @fn returned
+ * @link: in &userptr_mock.threads
+ */
+struct userptr_mock_thread {
+	struct userptr_mock *mock;
+	long (*fn)(void *arg);
+	void *arg;
+	struct mm_struct *mm;
+	long ret;
+	struct completion done;
+	struct list_head link;
+};
+
+/**
+ * struct userptr_mock - stands for a device
+ * @test: the test
+ * @dev: what memory is DMA-mapped for
+ * @vms: list of &userptr_mock_vm.link
+ * @objs: list of &userptr_mock_obj.link
+ * @jobs: list of &userptr_mock_job.link
+ * @threads: list of &userptr_mock_thread.link
+ * @cur_seq: sequence number of made-up invalidations
+ * @violation: the first thing that must never happen, but did
+ * @aliased: the same page is mapped for more than one userptr: no check at DMA
+ *	unmap that no device page table has it
+ * @dma_pages: pages that are DMA-mapped
+ * @dma_to_device_pages: pages that were mapped DMA_TO_DEVICE
+ */
+struct userptr_mock {
+	struct kunit *test;
+	struct device *dev;
+	struct list_head vms;
+	struct list_head objs;
+	struct list_head jobs;
+	struct list_head threads;
+	unsigned long cur_seq;
+	const char *violation;
+	bool aliased;
+	atomic64_t dma_pages;
+	atomic64_t dma_to_device_pages;
+};
+
+/* For a suite's init and exit; &kunit.priv is the struct userptr_mock */
+int userptr_mock_init(struct kunit *test);
+void userptr_mock_exit(struct kunit *test);
+
+/* The process */
+unsigned long userptr_mock_mmap(struct userptr_mock *mock, unsigned long size);
+void userptr_mock_remap(struct userptr_mock *mock, unsigned long addr,
+			unsigned long size, unsigned long prot);
+void userptr_mock_exit_mm(struct userptr_mock *mock);
+void userptr_mock_cpu_write(struct userptr_mock *mock, unsigned long addr,
+			    u64 value);
+u64 userptr_mock_cpu_read(struct userptr_mock *mock, unsigned long addr);
+void userptr_mock_fill(struct userptr_mock *mock, unsigned long addr,
+		       unsigned long size, u64 tag);
+
+struct userptr_mock_thread *
+userptr_mock_thread_start(struct userptr_mock *mock, long (*fn)(void *arg),
+			  void *arg);
+struct userptr_mock_thread *
+userptr_mock_munmap_start(struct userptr_mock *mock, unsigned long addr,
+			  unsigned long size);
+bool userptr_mock_thread_join(struct userptr_mock_thread *thread);
+bool userptr_mock_thread_blocked(struct userptr_mock_thread *thread);
+
+/* The driver */
+struct userptr_mock_obj *
+userptr_mock_obj_new(struct userptr_mock *mock, unsigned long addr,
+		     unsigned long size, u32 flags);
+void userptr_mock_obj_free(struct userptr_mock_obj *obj);
+struct userptr_mock_vm *userptr_mock_vm_new(struct userptr_mock *mock);
+struct userptr_mock_binding *
+userptr_mock_bind(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,
+		  unsigned long start, unsigned long size, u64 addr);
+struct userptr_mock_binding *
+userptr_mock_bind_all(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,
+		      u64 addr);
+void userptr_mock_unbind(struct userptr_mock_binding *binding);
+void userptr_mock_revive(struct userptr_mock_binding *binding);
+
+struct userptr_mock_job *userptr_mock_job_new(struct userptr_mock *mock,
+					      u64 context, u64 seqno);
+bool userptr_mock_job_waited(struct userptr_mock_job *job);
+void userptr_mock_job_end(struct userptr_mock_job *job);
+int userptr_mock_submit(struct userptr_mock_vm *vm,
+			struct userptr_mock_job *job);
+struct userptr_mock_job *userptr_mock_submit_new(struct userptr_mock_vm *vm);
+int userptr_mock_submit_done(struct userptr_mock_vm *vm);
+void userptr_mock_commit_by_hand(struct userptr_mock_vm *vm,
+				 struct userptr_mock_job *job);
+
+/* The device */
+int userptr_mock_read(struct userptr_mock_vm *vm, u64 addr, u64 *value);
+int userptr_mock_write(struct userptr_mock_vm *vm, u64 addr, u64 value);
+struct page *userptr_mock_page(struct userptr_mock_vm *vm, u64 addr);
+u64 userptr_mock_present(struct userptr_mock_vm *vm, u64 addr, u64 size);
+u64 userptr_mock_matches(struct userptr_mock_vm *vm, u64 addr, u64 size,
+			 u64 tag);
+
+/* The mm, for what it cannot be made to do */
+bool userptr_mock_invalidate(struct userptr_mock_obj *obj, unsigned long start,
+			     unsigned long end, bool blockable);
+void userptr_mock_invalidate_finish(struct userptr_mock_obj *obj);
+
+#endif /* __DRM_USERPTR_MOCK_H__ */
