@@ -17,11 +17,12 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import run
-from .paths import CACHE
+from . import run, ui
+from .paths import CACHE, PROJECT
 
 KEEP = 6                # entries of one kind that are kept
 
@@ -44,19 +45,18 @@ def key(*parts):
 
 
 class Lock:
-    """flock on a name; explicit unlock, because children may share the descriptor."""
+    """flock on a name, or BlockingIOError. Unlocked explicitly: children may share the descriptor."""
 
-    def __init__(self, name, shared=False, wait=True):
+    def __init__(self, name, shared=False):
         path = CACHE / "locks" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(self.fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-                        | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(self.fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BaseException:
             os.close(self.fd)
             raise
-        run.inherited_locks.add(self.fd)
+        run.share_lock(self.fd)
 
     def __enter__(self):
         return self
@@ -66,19 +66,30 @@ class Lock:
 
     def release(self):
         if self.fd is not None:
-            run.inherited_locks.discard(self.fd)
             fcntl.flock(self.fd, fcntl.LOCK_UN)
-            os.close(self.fd)
+            run.close_lock(self.fd)
             self.fd = None
 
 
-def lock_or_tell(name, tell):
-    """Take a lock; call tell() first if somebody else has it."""
-    try:
-        return Lock(name, wait=False)
-    except BlockingIOError:
-        tell()
-        return Lock(name)
+def lock_or_tell(name, tell, shared=False):
+    """Take a lock; call tell() once if somebody else has it, and wait."""
+    told = False
+    while True:
+        try:
+            return Lock(name, shared)
+        except BlockingIOError:
+            if not told:
+                tell()
+                told = True
+            if run.stopping():
+                raise KeyboardInterrupt from None
+            time.sleep(0.2)
+
+
+def only_one(what):
+    """A lock on something in this checkout's build directory."""
+    return lock_or_tell(f"build-{key(PROJECT)}-{what}", lambda: ui.say(
+        f"  waiting: another run in this checkout is at {what}"))
 
 
 _in_use = {}
@@ -87,7 +98,7 @@ _in_use = {}
 def _use(path):
     """Lock an entry against tidying up; None if it is not there."""
     if path.name not in _in_use and path.is_dir():
-        lock = Lock(path.name + ".use", shared=True)
+        lock = lock_or_tell(path.name + ".use", lambda: None, shared=True)
         if path.is_dir():
             _in_use[path.name] = lock
         else:
@@ -153,7 +164,7 @@ def _sweep():
     """Remove temporary directories whose makers are dead."""
     for path in (CACHE / "tmp").glob("*"):
         try:
-            with Lock(path.name + ".tmp", wait=False):
+            with Lock(path.name + ".tmp"):
                 remove(path)
         except BlockingIOError:
             continue
@@ -166,7 +177,7 @@ def _tidy(kind):
                if p.name[:-17] == kind]
     for path in sorted(entries, key=lambda p: p.stat().st_mtime)[:-KEEP]:
         try:
-            with Lock(path.name + ".use", wait=False), scratch("old") as old:
+            with Lock(path.name + ".use"), scratch("old") as old:
                 os.rename(path, old / "entry")
         except BlockingIOError:
             pass

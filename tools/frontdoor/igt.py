@@ -10,9 +10,10 @@ exactly those of igt-tests/canary.expected, and count as one test.
 import fnmatch
 import json
 import re
-from pathlib import Path
+from contextlib import contextmanager
 
-from . import sysroot, ui
+from . import cache, sysroot, ui
+from .cache import only_one
 from .paths import BUILD, LOGS, PROJECT
 from .results import FAIL, PASS, SKIP, Result
 
@@ -39,7 +40,7 @@ def build():
     out.mkdir(parents=True, exist_ok=True)
     log = LOGS / "igt-build.log"
     log.unlink(missing_ok=True)
-    with ui.Step("igt-tests", announce=False):
+    with only_one("igt-build"), ui.Step("igt-tests", announce=False):
         sysroot.chroot(sysroot.get(), {"project": PROJECT, "build": out},
                        ["make", "-s", "-j2", "-C", "/project/igt-tests", "OUT=/build"],
                        log, "igt-tests do not build")
@@ -56,46 +57,47 @@ def glob_to_regex(glob):
 
 def run_own(machine, lane, glob=None, **options):
     """Our own suite, canary first. Returns results."""
-    share = BUILD / "run" / lane
-    _fresh(share)
     tests = build()
-    _link_tree(tests, share / "igt")
-    _job(share, modules=["vgem", "vkms"], directory="/build/igt", canary=not glob,
-         include=glob_to_regex(glob or "*"))
-    outcome = _run(machine, lane, share, **options)
-    results = read(share / "results", lane)
-    if not glob:
-        results.insert(0, canary(share / "canary", lane))
+    with _share(lane) as share:
+        _link_tree(tests, share / "igt")
+        _job(share, modules=["vgem", "vkms"], directory="/build/igt", canary=not glob,
+             include=glob_to_regex(glob or "*"))
+        outcome = _run(machine, lane, share, **options)
+        results = read(share / "results", lane)
+        if not glob:
+            results.insert(0, canary(share / "canary", lane))
     return _with_outcome(results, outcome, lane)
 
 
 def run_upstream(machine, which, lane="igt-upstream", **options):
     """Upstream's prebuilt tests, judged by what the unmodified driver does."""
-    share = BUILD / "run" / f"{lane}-{which}"
-    _fresh(share)
     expected = read_list(LISTS / f"{which}.txt")
     names = sorted({"@".join(name.split("@")[:2]) for name in expected})
-    _job(share, modules=SETS[which][1], directory=UPSTREAM, force=which, names=names)
-    outcome = _run(machine, f"{lane}-{which}", share, **options)
-    results = compare(read(share / "results", lane, raw=True), expected, flakes(), lane, which)
+    with _share(f"{lane}-{which}") as share:
+        _job(share, modules=SETS[which][1], directory=UPSTREAM, force=which, names=names)
+        outcome = _run(machine, f"{lane}-{which}", share, **options)
+        results = compare(read(share / "results", lane, raw=True), expected, flakes(), lane, which)
     return _with_outcome(results, outcome, lane)
 
 
 def record(machine, which, **options):
     """Run a set on an unmodified kernel; returns {binary@subtest: result} and the outcome."""
-    share = BUILD / "run" / f"record-{which}"
-    _fresh(share)
     binaries, modules = SETS[which]
-    _job(share, modules=modules, directory=UPSTREAM, force=which,
-         include="^igt@(%s)(@.*)?$" % "|".join(binaries))
-    outcome = _run(machine, f"record-{which}", share, **options)
-    return {r.name: r.status for r in read(share / "results", which, raw=True)}, outcome
+    with _share(f"record-{which}") as share:
+        _job(share, modules=modules, directory=UPSTREAM, force=which,
+             include="^igt@(%s)(@.*)?$" % "|".join(binaries))
+        outcome = _run(machine, f"record-{which}", share, **options)
+        return {r.name: r.status for r in read(share / "results", which, raw=True)}, outcome
 
 
-def _fresh(share):
-    from . import cache
-    cache.remove(share)
-    share.mkdir(parents=True)
+@contextmanager
+def _share(lane):
+    """An empty directory for a lane's guest to write to."""
+    with only_one(lane):
+        path = BUILD / "run" / lane
+        cache.remove(path)
+        path.mkdir(parents=True)
+        yield path
 
 
 def _link_tree(source, target):
@@ -121,7 +123,7 @@ def _job(share, modules, directory, force="", canary=False, names=None, include=
 def _run(machine, lane, share, **options):
     with ui.Step(f"{lane}") as step:
         def on_line(line):
-            if m := re.match(r"\[ *(\d+)/(\d+)\]", line):
+            if m := re.match(r"\[[\d.]+\] \[(\d+)/(\d+)\]", line):
                 step.progress = f"test {m[1]} of {m[2]}"
         return machine.run("igt", share, LOGS / f"{lane}.console.log", on_line=on_line, **options)
 

@@ -4,7 +4,7 @@
 import os
 import threading
 
-from . import debian, host, igt, kernel, kunit as ktap, run, selftest, sysroot, ui
+from . import cache, debian, host, igt, kernel, kunit as ktap, run, selftest, sysroot, ui
 from .machine import Qemu, Uml
 from .paths import BUILD, LOGS, PROJECT
 from .results import FAIL, PASS, Result
@@ -44,7 +44,7 @@ def kunit(rig, glob=None):
     options = dict(rig.options)
     if glob:
         options["arguments"] = [*options["arguments"], f"kunit.filter_glob={glob}"]
-    with ui.Step(lane):
+    with cache.only_one(lane), ui.Step(lane):
         outcome = rig.machine.run("kunit", BUILD / "run" / lane, LOGS / f"{lane}.console.log", **options)
     results = ktap.parse(outcome.lines, rig.kernel.kunit_parser, lane)
     why = outcome.why if results else "no test ran\n" + outcome.why

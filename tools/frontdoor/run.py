@@ -18,7 +18,7 @@ from .ui import Failure
 _running = set()
 _lock = threading.Lock()
 _stopping = threading.Event()
-inherited_locks = set()
+_shared = set()          # descriptors of cache locks
 
 
 def spawn(command, **options):
@@ -28,9 +28,20 @@ def spawn(command, **options):
             raise KeyboardInterrupt
         child = subprocess.Popen(
             guard + [str(c) for c in command], start_new_session=True,
-            pass_fds=tuple(inherited_locks), **options)
+            pass_fds=tuple(_shared), **options)
         _running.add(child)
     return child
+
+
+def share_lock(fd):
+    with _lock:
+        _shared.add(fd)
+
+
+def close_lock(fd):
+    with _lock:
+        _shared.discard(fd)
+        os.close(fd)
 
 
 def forget(child):
