@@ -12,12 +12,12 @@
 #define PATIENCE	(5 * 1000000000LL)
 
 /* A real GPU takes its time. Each job rests this long in its middle. */
-#define REST_NS		400000
+#define REST_NS		200000
 
 #define MAX_OPS		(MAX_BAND_ROWS * TILES + 1)
 
-/* A new alias of the picture after so many copy jobs */
-#define ALIAS_STEPS	24
+/* A new alias of the picture after so many steps */
+#define ALIAS_STEPS	2
 
 _Static_assert(MAX_OPS <= DRM_VGEM_EXEC_MAX_OPS, "a band does not fit a job");
 
@@ -506,7 +506,7 @@ int jobs_run(struct jobs *jobs, int64_t deadline)
 
 	while (!err && now() < deadline) {
 		err = step(jobs, false);
-		if (!err && jobs->steps % (ALIAS_STEPS / BANDS) == 0) {
+		if (!err && jobs->steps % ALIAS_STEPS == 0) {
 			err = alias_renew(jobs);
 			if (err)
 				run_check(&jobs->demo->run, CHECK_CALLS, false,

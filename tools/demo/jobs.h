@@ -15,7 +15,7 @@
 
 #include "demo.h"
 
-#define JOBS_IN_FLIGHT	6
+#define JOBS_IN_FLIGHT	4
 
 enum job_type { JOB_TRANSFORM, JOB_COPY, JOB_TYPES };
 

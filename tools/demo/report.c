@@ -235,9 +235,10 @@ static void put_key(FILE *file)
 		{ "inval", "invalidation: start to finish, also as a shadow on the queues" },
 		{ "populate", "window populated" },
 		{ "commit", "commit: job published" },
-		{ "lost", "populate or commit that an invalidation overtook; EFAULT" },
-		{ "eperm", "EPERM" },
-		{ "eagain", "EAGAIN" },
+		{ "lost", "populate that found memory missing; populate or commit overtaken by an invalidation" },
+		{ "efault", "refused: EFAULT" },
+		{ "eperm", "refused: EPERM" },
+		{ "eagain", "refused: EAGAIN" },
 		{ "call", "system call" },
 		{ "away", "memory away" },
 		{ "read-only", "memory read-only" },
@@ -269,18 +270,15 @@ static void put_timeline(FILE *file, const struct run *run)
 	svg_busy(run, file);
 	fputs("</div>\n", file);
 	put_key(file);
-	fputs("<h3>One call that had to wait</h3>\n<p class=\"soft\">The call begins, the invalidation starts, the job that "
-	      "was running comes to its end, the invalidation finishes, the call returns. The next submission "
+	fputs("<h3>One call that had to wait</h3>\n<p class=\"soft\">The call begins, the invalidation starts, the jobs "
+	      "published before it come to their end, the invalidation finishes, the call returns. The next submission "
 	      "fetches the windows anew and is committed.</p>\n<div class=\"chart\">\n", file);
 	svg_close_up(run, file);
 	fputs("</div>\n", file);
 }
 
-static void put_durations(FILE *file, const struct run *run,
-			  enum mark_kind kind, const char *name)
+static void put_durations(FILE *file, const char *name, struct durations durations)
 {
-	struct durations durations = durations_of(run, kind);
-
 	if (!durations.num)
 		return;
 	fprintf(file, "<tr><td>%s</td><td class=\"n\">%u</td><td class=\"n\">%.2f</td><td class=\"n\">%.2f</td></tr>\n",
@@ -302,10 +300,11 @@ static void put_counters(FILE *file, const struct run *run)
 	fputs("</table>\n</div><div>\n<h2>How long it took</h2>\n<table>\n"
 	      "<tr><th></th><th class=\"n\">count</th><th class=\"n\">median, ms</th>"
 	      "<th class=\"n\">longest, ms</th></tr>\n", file);
-	put_durations(file, run, MARK_JOB, "a job on the engine");
-	put_durations(file, run, MARK_INVALIDATE, "an invalidation");
+	put_durations(file, "a job on the engine", durations_of(run, MARK_JOB));
+	put_durations(file, "an invalidation", durations_of(run, MARK_INVALIDATE));
+	put_durations(file, "… that found a job running", durations_of_waits(run));
 	for (int kind = MARK_FIRST_CALL; kind <= MARK_LAST_CALL; kind++)
-		put_durations(file, run, kind, mark_name(kind));
+		put_durations(file, mark_name(kind), durations_of(run, kind));
 	fputs("</table>\n</div></div>\n", file);
 }
 

@@ -16,6 +16,11 @@ struct durations {
 
 struct durations durations_of(const struct run *run, enum mark_kind kind);
 
+/* Did a job end during it, that began before it? */
+bool mark_waited(const struct run *run, const struct mark *mark);
+/* invalidations that did */
+struct durations durations_of_waits(const struct run *run);
+
 int report_write(const struct run *run, const char *dir);
 int summary_write(const struct run *run, const char *dir);
 void summary_print(const struct run *run);

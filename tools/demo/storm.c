@@ -257,7 +257,7 @@ static void fork_step(struct storm_thread *thread)
 	run_check(&demo->run, CHECK_CHILDREN, !complaint, "child %d: %s",
 		  (int)pid, complaint);
 
-	nap(thread, 20000, 60000);
+	nap(thread, 60000, 160000);
 }
 
 /* -- the pages next door ---------------------------------------------------- */
@@ -354,7 +354,7 @@ static void *storm_thread(void *arg)
 	pthread_barrier_wait(&storm->begin);
 	while (!atomic_load(&storm->end)) {
 		thread->step(thread);
-		nap(thread, 1000, 8000);
+		nap(thread, 4000, 30000);
 	}
 	return NULL;
 }

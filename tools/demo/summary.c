@@ -12,7 +12,32 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-struct durations durations_of(const struct run *run, enum mark_kind kind)
+bool mark_waited(const struct run *run, const struct mark *mark)
+{
+	for (int index = LANE_TRANSFORM; index <= LANE_COPY; index++) {
+		const struct timeline_lane *lane = &run->timeline.lanes[index];
+
+		for (unsigned int i = 0; i < lane->num; i++) {
+			const struct mark *job = &lane->marks[i];
+
+			if (job->kind == MARK_JOB && job->begin < mark->begin &&
+			    job->end > mark->begin && job->end <= mark->end)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool is_any(const struct run *run, const struct mark *mark)
+{
+	(void)run;
+	(void)mark;
+	return true;
+}
+
+static struct durations collect(const struct run *run, enum mark_kind kind,
+				bool (*counts)(const struct run *run,
+					       const struct mark *mark))
 {
 	struct durations durations = { 0 };
 	unsigned int num = 0;
@@ -27,10 +52,12 @@ struct durations durations_of(const struct run *run, enum mark_kind kind)
 	for (int i = 0; i < LANES; i++) {
 		const struct timeline_lane *lane = &run->timeline.lanes[i];
 
-		for (unsigned int n = 0; n < lane->num; n++)
-			if (lane->marks[n].kind == kind)
-				all[durations.num++] = lane->marks[n].end -
-						       lane->marks[n].begin;
+		for (unsigned int n = 0; n < lane->num; n++) {
+			const struct mark *mark = &lane->marks[n];
+
+			if (mark->kind == kind && counts(run, mark))
+				all[durations.num++] = mark->end - mark->begin;
+		}
 	}
 
 	qsort(all, durations.num, sizeof(*all), compare);
@@ -40,6 +67,16 @@ struct durations durations_of(const struct run *run, enum mark_kind kind)
 	}
 	free(all);
 	return durations;
+}
+
+struct durations durations_of(const struct run *run, enum mark_kind kind)
+{
+	return collect(run, kind, is_any);
+}
+
+struct durations durations_of_waits(const struct run *run)
+{
+	return collect(run, MARK_INVALIDATE, mark_waited);
 }
 
 static void json_string(FILE *file, const char *text)
@@ -130,7 +167,8 @@ int summary_write(const struct run *run, const char *dir)
 
 void summary_print(const struct run *run)
 {
-	struct durations wait = durations_of(run, MARK_INVALIDATE);
+	struct durations any = durations_of(run, MARK_INVALIDATE);
+	struct durations wait = durations_of_waits(run);
 	unsigned int calls = 0;
 
 	for (int kind = MARK_FIRST_CALL; kind <= MARK_LAST_CALL; kind++)
@@ -151,9 +189,9 @@ void summary_print(const struct run *run)
 	       run_counted(run, "invalidations"), run_counted(run, "fence_waits"),
 	       run_counted(run, "windows"), run_counted(run, "retries"),
 	       run_counted(run, "tlb_flushes"));
-	if (wait.num)
-		printf("  waiting        an invalidation took %.2f ms in the median, %.2f ms at most\n",
-		       wait.median / 1e6, wait.max / 1e6);
+	if (any.num)
+		printf("  waiting        an invalidation took %.2f ms in the median; %.2f ms if a job was running, %.2f ms at most\n",
+		       any.median / 1e6, wait.median / 1e6, any.max / 1e6);
 	else
 		printf("  timeline       %s\n", run->trace);
 

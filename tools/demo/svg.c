@@ -3,7 +3,7 @@
  * The timeline, drawn. Times are nanoseconds on CLOCK_MONOTONIC, lengths are
  * SVG units; colours are the report's CSS classes.
  */
-#include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 
 #include "report.h"
@@ -236,10 +236,26 @@ static void draw_text(const struct view *view, const struct mark *mark,
 			class, x + 4, y, text);
 }
 
-static const char *refused_class(const struct mark *mark)
+static void draw_refusals(const struct view *view, double y)
 {
-	/* EFAULT 14, EPERM 1, EAGAIN 11 */
-	return mark->arg == 14 ? "efault" : mark->arg == 1 ? "eperm" : "eagain";
+	const struct timeline_lane *lane = lane_of(view->run, LANE_REFUSED);
+
+	for (unsigned int i = 0; i < lane->num; i++) {
+		const struct mark *mark = &lane->marks[i];
+		const char *class = "efault", *text = "EFAULT";
+
+		if (!seen(view, mark))
+			continue;
+		if (mark->arg == EPERM) {
+			class = "eperm";
+			text = "EPERM";
+		} else if (mark->arg == EAGAIN) {
+			class = "eagain";
+			text = "EAGAIN";
+		}
+		draw_bar(view, mark, class, y + (ROW - BAR) / 2, BAR, 2);
+		draw_text(view, mark, "on", y + ROW / 2 + 4, text);
+	}
 }
 
 static void draw_jobs(const struct view *view, enum lane index, double y)
@@ -253,7 +269,7 @@ static void draw_jobs(const struct view *view, enum lane index, double y)
 		if (!seen(view, mark))
 			continue;
 		if (mark->kind == MARK_QUEUED) {
-			draw_bar(view, mark, "queued", y + ROW / 2 - 1, 2, 0.5);
+			draw_bar(view, mark, "queued", y + ROW - 4, 2, 0.5);
 			continue;
 		}
 		draw_bar(view, mark, lane_class(index), y + (ROW - BAR) / 2, BAR, 1);
@@ -346,8 +362,6 @@ static void draw_view(const struct view *view, const char *label)
 	draw_shadows(view, AXIS, AXIS + 4 * ROW);
 
 	for (int lane = 0; lane < LANES; lane++, y += ROW) {
-		const struct timeline_lane *marks = lane_of(run, lane);
-
 		draw_lane_name(view, lane, y, ROW);
 		switch (lane) {
 		case LANE_TRANSFORM:
@@ -355,11 +369,7 @@ static void draw_view(const struct view *view, const char *label)
 			draw_jobs(view, lane, y);
 			break;
 		case LANE_REFUSED:
-			for (unsigned int i = 0; i < marks->num; i++)
-				if (seen(view, &marks->marks[i]))
-					draw_bar(view, &marks->marks[i],
-						 refused_class(&marks->marks[i]),
-						 y + (ROW - BAR) / 2, BAR, 2);
+			draw_refusals(view, y);
 			break;
 		case LANE_INVALIDATE:
 			if (has_kernel_marks(run))
@@ -422,19 +432,21 @@ static struct view busy_view(const struct run *run, FILE *file)
 	return best;
 }
 
-/* Does a job end in it, that began before it? */
-static bool waited_for_job(const struct run *run, const struct mark *mark)
+/* Is a job published after it that needed windows anew? */
+static bool followed_by_commit(const struct view *view, const struct mark *mark)
 {
-	for (int index = LANE_TRANSFORM; index <= LANE_COPY; index++) {
-		const struct timeline_lane *lane = lane_of(run, index);
+	const struct timeline_lane *lane = lane_of(view->run, LANE_POPULATE);
+	bool populated = false;
 
-		for (unsigned int i = 0; i < lane->num; i++) {
-			const struct mark *job = &lane->marks[i];
+	for (unsigned int i = 0; i < lane->num; i++) {
+		const struct mark *event = &lane->marks[i];
 
-			if (job->kind == MARK_JOB && job->begin < mark->begin &&
-			    job->end > mark->begin && job->end <= mark->end)
-				return true;
-		}
+		if (event->begin < mark->end || event->begin > view->to || event->arg)
+			continue;
+		if (event->kind == MARK_POPULATE)
+			populated = true;
+		else if (populated)
+			return true;
 	}
 	return false;
 }
@@ -456,9 +468,9 @@ static struct view close_up_view(const struct run *run, FILE *file)
 			int score;
 
 			if (!is_call(mark) || length < MS / 4 || length > 3 * MS ||
-			    mark->end > run->end || !waited_for_job(run, mark))
+			    mark->end > run->end || !mark_waited(run, mark))
 				continue;
-			score = interest(&view);
+			score = interest(&view) + 100 * followed_by_commit(&view, mark);
 			if (score > best_score) {
 				best_score = score;
 				best = view;

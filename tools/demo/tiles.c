@@ -23,7 +23,7 @@ size_t band_bytes(const struct picture *picture, unsigned int band)
 
 uint32_t tile_target(unsigned int band, unsigned int tile)
 {
-	return (band ^ tile) & 1 ? 0x00ffffff : 0;
+	return (band / 2 ^ tile) & 1 ? 0x00ffffff : 0;
 }
 
 void band_xor(const struct picture *picture, unsigned int band,

@@ -2,11 +2,11 @@
 /*
  * What is done to the picture, and what must come out.
  *
- * The picture is cut into 8 bands of 8 tiles. A job takes one band; it
+ * The picture is cut into 16 bands of 8 tiles. A job takes one band; it
  * exclusive-ors each tile with a value of its own. The values are random, so
  * that a job which is lost, or done twice, is never made good by another; the
  * last job of a band brings its tiles to the target: a chess board, negative
- * where it is black.
+ * where it is black. A square of the board is as high as two bands.
  */
 #ifndef DEMO_TILES_H
 #define DEMO_TILES_H
@@ -15,7 +15,7 @@
 
 #include "picture.h"
 
-#define BANDS		8
+#define BANDS		16
 #define TILES		8	/* in a band */
 #define MAX_WIDTH	1280
 #define MAX_HEIGHT	960
