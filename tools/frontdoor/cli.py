@@ -19,7 +19,7 @@ def _source():
 def _finish(results, folder):
     """Write everything, show the failures, and the verdict last."""
     results.write(folder)
-    report.write(results, folder / "report.html", report.versions())
+    report.write(results, folder / "report.html")
     for test in results.tests:
         if test.status == FAIL:
             ui.say(f"\nFAILED {test.lane}: {test.name}")

@@ -13,7 +13,7 @@ from .results import FAIL, PASS, Result
 def run_all(lane="tools"):
     sys.path.insert(0, str(TOOLS))
     with ui.Step(lane, announce=False):
-        suite = unittest.defaultTestLoader.discover(str(TOOLS / "tests"), "test_*.py", str(TOOLS))
+        suite = unittest.defaultTestLoader.discover(str(TOOLS / "tests"))
         names = [test.id() for test in _flatten(suite)]
         outcome = unittest.TextTestRunner(stream=io.StringIO()).run(suite)
     bad = {test.id(): why for test, why in outcome.failures + outcome.errors}
