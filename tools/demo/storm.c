@@ -93,14 +93,20 @@ static void reserve(void *addr, size_t size)
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-static void nap(struct storm_thread *thread, unsigned int min_us,
-		unsigned int max_us)
+static void sleep_ns(int64_t ns)
 {
 	const struct timespec ts = {
-		.tv_nsec = rng_range(&thread->rng, min_us, max_us) * 1000L,
+		.tv_sec = ns / 1000000000,
+		.tv_nsec = ns % 1000000000,
 	};
 
 	nanosleep(&ts, NULL);
+}
+
+static void nap(struct storm_thread *thread, unsigned int min_us,
+		unsigned int max_us)
+{
+	sleep_ns(rng_range(&thread->rng, min_us, max_us) * 1000LL);
 }
 
 /* Some pages of it, most often few */
@@ -256,8 +262,6 @@ static void fork_step(struct storm_thread *thread)
 	record(thread, MARK_CHILD, begin, NULL, 0, pid);
 	run_check(&demo->run, CHECK_CHILDREN, !complaint, "child %d: %s",
 		  (int)pid, complaint);
-
-	nap(thread, 60000, 160000);
 }
 
 /* -- the pages next door ---------------------------------------------------- */
@@ -353,8 +357,14 @@ static void *storm_thread(void *arg)
 
 	pthread_barrier_wait(&storm->begin);
 	while (!atomic_load(&storm->end)) {
+		int64_t begin = now(), spent;
+
 		thread->step(thread);
+		spent = now() - begin;
 		nap(thread, 4000, 30000);
+
+		/* on a slow or busy machine, leave the jobs their share */
+		sleep_ns(2 * spent);
 	}
 	return NULL;
 }

@@ -71,7 +71,7 @@ class Source:
             elif (self.path / name).exists():
                 shutil.copyfile(self.path / name, target)
         log = LOGS / "patch.log"
-        run.logged(["patch", "-p1", "-s", "-N", "--no-backup-if-mismatch", "-r", "-", "-d", tmp, "-i", patch],
+        run.logged(["patch", "-p1", "-s", "-N", "-F1", "--no-backup-if-mismatch", "-r", "-", "-d", tmp, "-i", patch],
                    log, why=f"{patch.relative_to(PROJECT)} does not apply to Linux {self.version}")
 
 
