@@ -25,6 +25,7 @@ from . import run, ui
 from .paths import CACHE, PROJECT
 
 KEEP = 6                # entries of one kind that are kept
+KEEP_BIG = {"sysroot": 2, "linux": 2}
 
 
 def key(*parts):
@@ -175,7 +176,7 @@ def _tidy(kind):
     """Keep the entries of a kind that were used last."""
     entries = [p for p in (CACHE / "entries").glob(kind + "-*")
                if p.name[:-17] == kind]
-    for path in sorted(entries, key=lambda p: p.stat().st_mtime)[:-KEEP]:
+    for path in sorted(entries, key=lambda p: p.stat().st_mtime)[:-KEEP_BIG.get(kind, KEEP)]:
         try:
             with Lock(path.name + ".use"), scratch("old") as old:
                 os.rename(path, old / "entry")

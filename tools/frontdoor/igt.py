@@ -161,7 +161,8 @@ def _why(word, data):
         found = re.search(r"Test requirement not met.*|^SKIP.*|.*No known gpu found.*", said, re.M)
         reason = re.search(r"^Test requirement: (.*)", said, re.M)
         return (reason or found)[0] if reason or found else "skipped"
-    parts = [word] + said.strip().splitlines()[-25:]
+    critical = re.findall(r"CRITICAL: (.*)", said.partition("**** DEBUG ****")[0])
+    parts = [word] + (critical or said.strip().splitlines()[-25:])
     if word.startswith("dmesg") or word in ("incomplete", "timeout", "crash", "abort"):
         parts += ["kernel log:"] + data.get("dmesg", "").splitlines()[-40:]
     return "\n".join(parts)

@@ -28,8 +28,8 @@ def rig(source, name, plain=False):
         raise ui.Failure(f"RIG={name} is not known; there are: {' '.join(RIGS)}")
     root = sysroot.get() / "root"
     if name == "debian":
-        host.need(host.EMULATOR, "running Debian's kernel")
-        return Rig("debian", debian.machine(source), slow=True)
+        host.need([*host.EMULATOR, "xz-utils", "cpio", "kmod"], "running Debian's kernel")
+        return Rig("debian", debian.machine(), slow=True)
     built = kernel.get(source, RIGS[name], plain)
     if name == "qemu":
         host.need(host.EMULATOR, "the QEMU rig")
