@@ -353,6 +353,14 @@ void *vup_alloc_windows(size_t size)
 	return ptr;
 }
 
+uint32_t *vup_alloc_word(void)
+{
+	uint32_t *word = vup_alloc(vup_page());
+
+	WRITE_ONCE(*word, 0);
+	return word;
+}
+
 void vup_unmap(void *addr, size_t size)
 {
 	igt_assert_eq(munmap(addr, size), 0);
@@ -449,6 +457,14 @@ static void *vup_caller_main(void *data)
 	c->too_early = !atomic_load(&c->released);
 	atomic_store(&c->done, true);
 	return NULL;
+}
+
+void vup_settle(void)
+{
+	/* Holes and guard pages make it fail half-way, which is far enough. */
+	mlockall(MCL_CURRENT);
+	munlockall();
+	errno = 0;
 }
 
 void vup_caller_start(struct vup_caller *c, void (*call)(void *), void *data)

@@ -157,6 +157,12 @@ void vup_stats(const struct vup *v, struct drm_vgem_vm_stats *stats);
 void *vup_reserve(size_t size, size_t align);
 void *vup_alloc(size_t size);
 void *vup_alloc_windows(size_t size);
+/*
+ * A page for a spin to look at while the CPU writes to it. It is touched before
+ * the device can see it: else the CPU's first write would replace the zero page,
+ * and the kernel would rightly let it wait for the job that it should release.
+ */
+uint32_t *vup_alloc_word(void);
 void *vup_map_fixed(void *addr, size_t size, int prot);
 void vup_unmap(void *addr, size_t size);
 int vup_memfd(size_t size);
@@ -187,6 +193,11 @@ struct vup_caller {
 	bool too_early;
 };
 
+/*
+ * Fault in what the main thread needs from here on. While a thread sleeps in
+ * munmap() and the like it holds the mmap_lock: a page fault would join it.
+ */
+void vup_settle(void);
 void vup_caller_start(struct vup_caller *c, void (*call)(void *), void *data);
 /*
  * True when the thread sleeps inside its call, false when it is through:

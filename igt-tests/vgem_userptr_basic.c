@@ -328,7 +328,7 @@ static void op_crc32_on(enum kind kind)
 static void spin(void)
 {
 	uint64_t va = VUP_VA(0), before;
-	uint32_t *word = vup_alloc(page);
+	uint32_t *word = vup_alloc_word();
 	uint32_t syncobj;
 
 	vup_bind_mem(&v, word, va, page, 0);

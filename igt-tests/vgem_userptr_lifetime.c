@@ -87,7 +87,7 @@ static void world_make(struct world *w, int file)
 	memset(w, 0, sizeof(*w));
 	vup_init(&w->v, file);
 	w->ptr = vup_alloc(4 * page);
-	w->word = vup_alloc(page);
+	w->word = vup_alloc_word();
 	w->handle = vup_userptr_create(file, w->ptr, 4 * page, 0);
 	vup_bind_bo(&w->v, w->handle, va, 4 * page, 0, 0);
 	vup_bind_mem(&w->v, w->word, word_va, page, DRM_VGEM_VM_BIND_READ_ONLY);

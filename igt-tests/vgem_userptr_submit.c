@@ -100,7 +100,7 @@ static uint32_t *ptr, *word;
 static void setup(void)
 {
 	ptr = vup_alloc(4 * page);
-	word = vup_alloc(page);
+	word = vup_alloc_word();
 	vup_bind_mem(&v, ptr, va, 4 * page, 0);
 	vup_bind_mem(&v, word, word_va, page, DRM_VGEM_VM_BIND_READ_ONLY);
 }
