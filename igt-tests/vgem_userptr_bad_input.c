@@ -92,7 +92,7 @@
  * Description: a userptr object takes no fences of user space
  *
  * SUBTEST: flink
- * Description: a userptr object gets no global name
+ * Description: a global name of a userptr object opens nothing in another mm
  *
  * SUBTEST: syncobj-untouched
  * Description: a refused submission leaves its out-syncobjs as they were
@@ -868,12 +868,19 @@ static void fence_attach(void)
 	still_works();
 }
 
+/* The DRM core names any object; the name must be of no use to another mm. */
 static void flink(void)
 {
 	struct drm_gem_flink arg = { .handle = handle };
 
-	do_ioctl_err(fd, DRM_IOCTL_GEM_FLINK, &arg, EOPNOTSUPP);
-	igt_assert_eq_u32(arg.name, 0);
+	igt_assert_eq(__vup_ioctl(fd, DRM_IOCTL_GEM_FLINK, &arg), 0);
+	igt_fork(child, 1) {
+		struct drm_gem_open open = { .name = arg.name };
+
+		do_ioctl_err(fd, DRM_IOCTL_GEM_OPEN, &open, EPERM);
+		igt_assert_eq_u32(open.handle, 0);
+	}
+	igt_waitchildren();
 	still_works();
 }
 
@@ -1034,7 +1041,7 @@ int igt_main()
 	igt_subtest("fence-attach")
 		fence_attach();
 
-	igt_describe("Broken if user memory gets a name for everyone.");
+	igt_describe("Broken if the global name of user memory opens it for another process.");
 	igt_subtest("flink")
 		flink();
 
