@@ -265,7 +265,7 @@ static void job_check(struct jobs *jobs, const struct job *job,
 		  result->picture_crc == crc && result->copy_crc == crc &&
 		  result->copy_differs == ~0ULL &&
 		  (!job->aliased || result->alias_differs == ~0ULL),
-		  "step %u, band %u: CRC-32 of picture %08x, copy %08x, want %08x; copy differs at %#llx, alias at %#llx",
+		  "step %u, band %u: CRC-32 of picture %08x, copy %08x, want %08x; copy differs at %#llx, alias at %#llx (~0: nowhere)",
 		  job->step, job->band, result->picture_crc, result->copy_crc,
 		  crc, (unsigned long long)result->copy_differs,
 		  job->aliased ? (unsigned long long)result->alias_differs : ~0ULL);
