@@ -21,7 +21,7 @@ from .paths import LOGS
 DRIVERS = {"userptr": "DRM_USERPTR", "vgem": "DRM_VGEM", "vkms": "DRM_VKMS"}
 SWITCHES = ["DRM_VGEM_USERPTR"]
 
-KBUILD = """LINUXINCLUDE := -I$(src)/include -I$(src)/include/uapi $(LINUXINCLUDE)
+KBUILD = """LINUXINCLUDE := -I$(src)/include -I$(src)/include/uapi $(LINUXINCLUDE) -I$(srctree)/include/uapi/drm
 export LINUXINCLUDE
 """
 

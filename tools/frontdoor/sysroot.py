@@ -111,7 +111,7 @@ def chroot(entry, binds, command, log, why):
     """Run a command inside the root file system, in mount and user namespaces of its own."""
     root = entry / "root"
     script = 'root=$1; shift\n'
-    script += 'mount --rbind /dev "$root/dev"\nmount -t tmpfs none "$root/tmp"\n'
+    script += 'mount --rbind /dev "$root/dev"\nmount --rbind /proc "$root/proc"\nmount -t tmpfs none "$root/tmp"\n'
     script += 'while [ "$1" != -- ]; do mount --bind "$1" "$root/$2"; shift 2; done; shift\n'
     script += 'exec chroot "$root" "$@"\n'
     namespaces = ["--mount"] if host.is_root() else ["--mount", "--map-root-user"]
