@@ -6,6 +6,7 @@
 #ifndef DEMO_H
 #define DEMO_H
 
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -38,6 +39,7 @@ struct demo {
 	struct picture original;	/* nobody writes to it */
 	struct arena picture, copy;
 	size_t page;
+	atomic_uint published;		/* jobs so far: the storm waits for them */
 };
 
 static inline void *arena_start(const struct arena *arena)

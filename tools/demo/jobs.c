@@ -242,6 +242,7 @@ static int job_submit(struct jobs *jobs, struct job job)
 
 	jobs->point[job.band]++;
 	jobs->submitted++;
+	atomic_fetch_add(&jobs->demo->published, 1);
 
 	pthread_mutex_lock(&jobs->lock);
 	jobs->flight[slot] = job;

@@ -18,8 +18,6 @@
 #ifndef DEMO_STORM_H
 #define DEMO_STORM_H
 
-#include <stdatomic.h>
-
 #include "demo.h"
 
 #define STORM_THREADS	5
