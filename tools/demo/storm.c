@@ -350,13 +350,18 @@ static void neighbour_step(struct storm_thread *thread)
 
 /* -- life ------------------------------------------------------------------- */
 
+static bool over(struct storm *storm)
+{
+	return atomic_load(&storm->end) || now() > storm->deadline;
+}
+
 static void *storm_thread(void *arg)
 {
 	struct storm_thread *thread = arg;
 	struct storm *storm = thread->storm;
 
 	pthread_barrier_wait(&storm->begin);
-	while (!atomic_load(&storm->end)) {
+	while (!over(storm)) {
 		unsigned int published = atomic_load(&thread->demo->published);
 		int64_t begin = now(), spent;
 
@@ -373,13 +378,14 @@ static void *storm_thread(void *arg)
 		 * kernel with all checks on, none ever would.
 		 */
 		while (atomic_load(&thread->demo->published) == published &&
-		       !atomic_load(&storm->end))
+		       !over(storm))
 			sleep_ns(1000000);
 	}
 	return NULL;
 }
 
-int storm_start(struct storm *storm, struct demo *demo, uint32_t queue)
+int storm_start(struct storm *storm, struct demo *demo, uint32_t queue,
+		int64_t deadline)
 {
 	static const struct {
 		enum lane lane;
@@ -396,6 +402,7 @@ int storm_start(struct storm *storm, struct demo *demo, uint32_t queue)
 	memset(storm, 0, sizeof(*storm));
 	storm->demo = demo;
 	storm->queue = queue;
+	storm->deadline = deadline;
 	pthread_barrier_init(&storm->begin, NULL, STORM_THREADS + 1);
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr,

@@ -40,6 +40,7 @@ struct storm {
 	struct storm_thread threads[STORM_THREADS];
 	pthread_barrier_t begin;
 	atomic_bool end;
+	int64_t deadline;
 
 	/* read: something is away. write: nothing may be. */
 	pthread_rwlock_t whole;
@@ -48,7 +49,9 @@ struct storm {
 	uint32_t generation[4][NEIGHBOUR_PAGES];
 };
 
-int storm_start(struct storm *storm, struct demo *demo, uint32_t queue);
+/* Blows until it is stopped, or @deadline has gone by */
+int storm_start(struct storm *storm, struct demo *demo, uint32_t queue,
+		int64_t deadline);
 void storm_stop(struct storm *storm);
 
 #endif
