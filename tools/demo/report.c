@@ -138,15 +138,6 @@ static int put_picture(FILE *file, const char *dir, const char *name,
 	return 0;
 }
 
-static unsigned int num_calls(const struct run *run)
-{
-	unsigned int num = 0;
-
-	for (int kind = MARK_FIRST_CALL; kind <= MARK_LAST_CALL; kind++)
-		num += durations_of(run, kind).num;
-	return num;
-}
-
 static void put_fact(FILE *file, uint64_t value, const char *what)
 {
 	fprintf(file, "<li><b>%" PRIu64 "</b><span>%s</span></li>\n", value, what);
@@ -167,6 +158,9 @@ static void put_head(FILE *file, const struct run *run)
 		"as a userptr: nothing is copied, nothing is pinned. The engine changes it in place and copies it "
 		"to a second userptr, band by band, while five threads take the memory away "
 		"under it and give it back. In the end every byte is compared with what the CPU computes.</p>\n");
+
+	if (run_weak(run))
+		fputs("<p><b>The machine was busy:</b> so few jobs and calls prove little. Run it again.</p>\n", file);
 
 	fputs("<ul class=\"facts\">\n", file);
 	put_fact(file, run_counted(run, "jobs"), "jobs done");

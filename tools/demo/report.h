@@ -21,6 +21,11 @@ bool mark_waited(const struct run *run, const struct mark *mark);
 /* invalidations that did */
 struct durations durations_of_waits(const struct run *run);
 
+/* All calls of the mm threads */
+unsigned int num_calls(const struct run *run);
+/* So little happened, on a busy machine, that it proves little? */
+bool run_weak(const struct run *run);
+
 int report_write(const struct run *run, const char *dir);
 int summary_write(const struct run *run, const char *dir);
 void summary_print(const struct run *run);
