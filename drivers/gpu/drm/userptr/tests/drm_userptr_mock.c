@@ -18,8 +18,10 @@
  * its end, see userptr_mock_violation().
  */
 
+#include <linux/anon_inodes.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
+#include <linux/file.h>
 #include <linux/highmem.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
@@ -75,14 +77,15 @@ void userptr_mock_remap(struct userptr_mock *mock, unsigned long addr,
 				MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, 0));
 }
 
-/* The process dies. The test goes on as a thread without one. */
+/*
+ * The process dies, with its last thread. The test goes on as a kernel thread
+ * that has none.
+ */
 void userptr_mock_exit_mm(struct userptr_mock *mock)
 {
 	struct mm_struct *mm = current->mm;
 
 	KUNIT_ASSERT_NOT_NULL(mock->test, mm);
-	KUNIT_ASSERT_EQ(mock->test, atomic_read(&mm->mm_users), 1);
-
 	kthread_unuse_mm(mm);
 	mmput(mm);
 }
@@ -114,6 +117,104 @@ void userptr_mock_fill(struct userptr_mock *mock, unsigned long addr,
 
 	for (i = 0; i < size / PAGE_SIZE; i++)
 		userptr_mock_cpu_write(mock, addr + i * PAGE_SIZE, tag + i);
+}
+
+static vm_fault_t userptr_mock_file_fault(struct vm_fault *vmf)
+{
+	struct userptr_mock_file *file = vmf->vma->vm_private_data;
+
+	if (vmf->pgoff >= file->nr_pages)
+		return VM_FAULT_SIGBUS;
+	if (file->fault)
+		file->fault(file, vmf->pgoff);
+
+	vmf->page = file->pages[vmf->pgoff];
+	get_page(vmf->page);
+
+	return 0;
+}
+
+static const struct vm_operations_struct userptr_mock_file_vm_ops = {
+	.fault = userptr_mock_file_fault,
+};
+
+static int userptr_mock_file_mmap_prepare(struct vm_area_desc *desc)
+{
+	desc->vm_ops = &userptr_mock_file_vm_ops;
+	desc->private_data = desc->file->private_data;
+
+	return 0;
+}
+
+/* The vma keeps the file until the process is gone, maybe after the test. */
+static int userptr_mock_file_release(struct inode *inode, struct file *filp)
+{
+	struct userptr_mock_file *file = filp->private_data;
+	unsigned long i;
+
+	for (i = 0; i < file->nr_pages && file->pages[i]; i++)
+		put_page(file->pages[i]);
+	kfree(file->pages);
+	kfree(file);
+
+	return 0;
+}
+
+static const struct file_operations userptr_mock_file_fops = {
+	.mmap_prepare = userptr_mock_file_mmap_prepare,
+	.release = userptr_mock_file_release,
+};
+
+KUNIT_DEFINE_ACTION_WRAPPER(userptr_mock_fput, fput, struct file *);
+
+/* New pages in the file, beginning with @tag + i, for faults to come. */
+void userptr_mock_file_replace(struct userptr_mock *mock,
+			       struct userptr_mock_file *file, u64 tag)
+{
+	unsigned long i;
+
+	for (i = 0; i < file->nr_pages; i++) {
+		struct page *page = alloc_page(GFP_HIGHUSER | __GFP_ZERO);
+
+		KUNIT_ASSERT_NOT_NULL(mock->test, page);
+		memcpy_to_page(page, 0, (char *)&(u64){ tag + i }, sizeof(u64));
+		if (file->pages[i])
+			put_page(file->pages[i]);
+		file->pages[i] = page;
+	}
+}
+
+/* Shared, in place of what is there. */
+struct userptr_mock_file *
+userptr_mock_file_mmap(struct userptr_mock *mock, unsigned long addr,
+		       unsigned long size)
+{
+	struct kunit *test = mock->test;
+	struct userptr_mock_file *file;
+
+	file = kzalloc_obj(*file);
+	KUNIT_ASSERT_NOT_NULL(test, file);
+	file->nr_pages = size / PAGE_SIZE;
+	file->pages = kcalloc(file->nr_pages, sizeof(*file->pages), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, file->pages);
+
+	file->file = anon_inode_getfile("userptr_mock", &userptr_mock_file_fops,
+					file, O_RDWR);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file->file);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, userptr_mock_fput,
+						  file->file));
+	address_space_init_once(&file->mapping);
+	file->mapping.host = file_inode(file->file);
+	file->mapping.a_ops = &empty_aops;
+	file->file->f_mapping = &file->mapping;
+	userptr_mock_file_replace(mock, file, 0);
+
+	KUNIT_ASSERT_EQ(test, addr,
+			vm_mmap(file->file, addr, size, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_FIXED, 0));
+
+	return file;
 }
 
 static int userptr_mock_thread_fn(void *data)
@@ -752,10 +853,10 @@ void userptr_mock_commit_by_hand(struct userptr_mock_vm *vm,
  * not make anybody wait for its end. userptr_mock_invalidate_finish() does the
  * second pass if there is one.
  */
-bool userptr_mock_invalidate(struct userptr_mock_obj *obj, unsigned long start,
-			     unsigned long end, bool blockable)
+bool userptr_mock_invalidate_at(struct userptr_mock_obj *obj,
+				unsigned long start, unsigned long end,
+				bool blockable, unsigned long cur_seq)
 {
-	struct userptr_mock *mock = obj->mock;
 	struct mmu_interval_notifier *notifier = &obj->base.notifier;
 	struct mmu_interval_notifier_finish *finish = NULL;
 	struct mmu_notifier_range range;
@@ -763,32 +864,50 @@ bool userptr_mock_invalidate(struct userptr_mock_obj *obj, unsigned long start,
 
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, notifier->mm,
 				start, end);
-	/* Odd, as all are, and never the one that the mm is at. */
-	mock->cur_seq += 2;
 
 	if (blockable) {
 		range.flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
-		ret = notifier->ops->invalidate_start(notifier, &range,
-						      mock->cur_seq, &finish);
+		ret = notifier->ops->invalidate_start(notifier, &range, cur_seq,
+						      &finish);
 	} else {
 		non_block_start();
-		ret = notifier->ops->invalidate_start(notifier, &range,
-						      mock->cur_seq, &finish);
+		ret = notifier->ops->invalidate_start(notifier, &range, cur_seq,
+						      &finish);
 		non_block_end();
 		if (finish)
-			userptr_mock_violation(mock,
+			userptr_mock_violation(obj->mock,
 					       "non-blockable, but has a second pass");
 	}
 
 	if (finish) {
 		if (obj->finish)
-			userptr_mock_violation(mock,
+			userptr_mock_violation(obj->mock,
 					       "second pass handed out twice");
 		finish->notifier = notifier;
 		obj->finish = finish;
 	}
 
 	return ret;
+}
+
+/* Odd, as all are, and never the one that the mm is at. */
+static unsigned long userptr_mock_next_seq(struct userptr_mock *mock)
+{
+	return mock->cur_seq += 2;
+}
+
+bool userptr_mock_invalidate(struct userptr_mock_obj *obj, unsigned long start,
+			     unsigned long end)
+{
+	return userptr_mock_invalidate_at(obj, start, end, true,
+					  userptr_mock_next_seq(obj->mock));
+}
+
+bool userptr_mock_invalidate_nonblock(struct userptr_mock_obj *obj,
+				      unsigned long start, unsigned long end)
+{
+	return userptr_mock_invalidate_at(obj, start, end, false,
+					  userptr_mock_next_seq(obj->mock));
 }
 
 void userptr_mock_invalidate_finish(struct userptr_mock_obj *obj)

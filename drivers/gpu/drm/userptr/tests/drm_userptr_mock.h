@@ -8,6 +8,7 @@
 
 #include <linux/completion.h>
 #include <linux/dma-fence.h>
+#include <linux/fs.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -125,6 +126,24 @@ struct userptr_mock_job {
 };
 
 /**
+ * struct userptr_mock_file - a file whose page faults the test knows of
+ * @file: to be mapped
+ * @mapping: who mapped it; of its own, as anonymous inodes share one
+ * @pages: what a fault finds, by page of the file
+ * @nr_pages: size of the file
+ * @fault: hook in the page fault, with the mmap lock held, or NULL
+ * @data: for @fault
+ */
+struct userptr_mock_file {
+	struct file *file;
+	struct address_space mapping;
+	struct page **pages;
+	unsigned long nr_pages;
+	void (*fault)(struct userptr_mock_file *file, unsigned long page);
+	void *data;
+};
+
+/**
  * struct userptr_mock_thread - another thread of the test's process
  * @mock: the device
  * @fn: what it does
@@ -182,6 +201,11 @@ unsigned long userptr_mock_mmap(struct userptr_mock *mock, unsigned long size);
 void userptr_mock_remap(struct userptr_mock *mock, unsigned long addr,
 			unsigned long size, unsigned long prot);
 void userptr_mock_exit_mm(struct userptr_mock *mock);
+struct userptr_mock_file *
+userptr_mock_file_mmap(struct userptr_mock *mock, unsigned long addr,
+		       unsigned long size);
+void userptr_mock_file_replace(struct userptr_mock *mock,
+			       struct userptr_mock_file *file, u64 tag);
 void userptr_mock_cpu_write(struct userptr_mock *mock, unsigned long addr,
 			    u64 value);
 u64 userptr_mock_cpu_read(struct userptr_mock *mock, unsigned long addr);
@@ -232,8 +256,13 @@ u64 userptr_mock_matches(struct userptr_mock_vm *vm, u64 addr, u64 size,
 			 u64 tag);
 
 /* The mm, for what it cannot be made to do */
+bool userptr_mock_invalidate_at(struct userptr_mock_obj *obj,
+				unsigned long start, unsigned long end,
+				bool blockable, unsigned long cur_seq);
 bool userptr_mock_invalidate(struct userptr_mock_obj *obj, unsigned long start,
-			     unsigned long end, bool blockable);
+			     unsigned long end);
+bool userptr_mock_invalidate_nonblock(struct userptr_mock_obj *obj,
+				      unsigned long start, unsigned long end);
 void userptr_mock_invalidate_finish(struct userptr_mock_obj *obj);
 
 #endif /* __DRM_USERPTR_MOCK_H__ */
