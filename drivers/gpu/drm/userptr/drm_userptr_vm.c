@@ -184,7 +184,7 @@ static bool drm_userptr_binding_quiet(struct drm_userptr_binding *binding)
 	struct drm_userptr *userptr = binding->userptr;
 	struct drm_userptr_inval *inval;
 
-	guard(mutex)(&userptr->lock);
+	lockdep_assert_held(&userptr->lock);
 
 	/* Oldest first: the first one tells. */
 	inval = list_first_entry_or_null(&userptr->invals,
@@ -224,9 +224,10 @@ void drm_userptr_unbind(struct drm_userptr_binding *binding)
 
 	vm->ops->tlb_wait(vm, seqno);
 
-	wait_event(userptr->inval_wq, drm_userptr_binding_quiet(binding));
-
 	mutex_lock(&userptr->lock);
+	wait_event_cmd(userptr->inval_wq, drm_userptr_binding_quiet(binding),
+		       mutex_unlock(&userptr->lock),
+		       mutex_lock(&userptr->lock));
 	list_del(&binding->link);
 	mutex_unlock(&userptr->lock);
 }
