@@ -59,6 +59,9 @@
  * SUBTEST: ids-not-reused-busy
  * Description: ids of dropped VMs and queues are unknown, not someone else's
  *
+ * SUBTEST: unused-is-cheap
+ * Description: a large range that no job ever reached is dropped in no time
+ *
  * SUBTEST: create-destroy-loop
  * Description: everything made and dropped again, for some time, from several processes
  *
@@ -461,6 +464,22 @@ static void ids_not_reused_busy(void)
 	}
 }
 
+static void unused_is_cheap(enum vup_how how)
+{
+	uint64_t size = 4ull << 30, before;
+	/* Nothing but address space */
+	char *ptr = vup_reserve(size, page);
+	struct vup w;
+
+	vup_init(&w, fd);
+	before = vup_now_ns();
+	vup_bind_how(&w, how, ptr, va, size, false);
+	vup_unmap(ptr, size);
+	vup_fini(&w);
+	/* A million pages, but none of them is there. */
+	igt_assert_lt_u64(vup_now_ns() - before, 2 * NSEC_PER_SEC);
+}
+
 static void create_destroy_loop(void)
 {
 	igt_fork(child, 3) {
@@ -584,6 +603,12 @@ int igt_main()
 	igt_describe("Broken if the end of one VM stops jobs of another.");
 	igt_subtest("ids-not-reused-busy")
 		ids_not_reused_busy();
+
+	igt_describe("Broken if a process can make its own end take for ever.");
+	igt_subtest_with_dynamic("unused-is-cheap")
+		for (int how = 0; how < VUP_HOWS; how++)
+			igt_dynamic(vup_how_name[how])
+				unused_is_cheap(how);
 
 	igt_describe("Broken if making and dropping leaks, or races with itself.");
 	igt_subtest("create-destroy-loop")
