@@ -193,6 +193,33 @@ static bool drm_userptr_binding_quiet(struct drm_userptr_binding *binding)
 	return !inval || inval->seq > binding->remove_seq;
 }
 
+/*
+ * Only what a commit wrote: a range may be huge and hardly used. Windows that
+ * are dying are not in the bits, their invalidation zaps them.
+ */
+static void drm_userptr_binding_zap_mapped(struct drm_userptr_binding *binding)
+{
+	unsigned long first = drm_userptr_binding_first(binding);
+	struct drm_userptr *userptr = binding->userptr;
+	struct drm_userptr_vm *vm = binding->vm;
+	unsigned long bit;
+
+	lockdep_assert_held(&userptr->lock);
+
+	for_each_set_bit(bit, binding->mapped,
+			 drm_userptr_binding_windows(binding)) {
+		unsigned long start, end;
+
+		start = max(binding->start,
+			    drm_userptr_window_start(userptr, first + bit));
+		end = min(binding->end,
+			  drm_userptr_window_end(userptr, first + bit));
+		vm->ops->zap(binding, binding->addr + (start - binding->start),
+			     end - start);
+		cond_resched();
+	}
+}
+
 /**
  * drm_userptr_unbind() - take a binding out of its VM
  * @binding: the binding
@@ -218,7 +245,7 @@ void drm_userptr_unbind(struct drm_userptr_binding *binding)
 	up_write(&vm->notifier_lock);
 	/* Invalidations from here on pass it by. */
 	binding->remove_seq = userptr->inval_seq;
-	vm->ops->zap(binding, binding->addr, binding->end - binding->start);
+	drm_userptr_binding_zap_mapped(binding);
 	seqno = vm->ops->tlb_submit(vm);
 	mutex_unlock(&userptr->lock);
 

@@ -89,6 +89,7 @@ struct vgem_tlb {
  * @dev: the device, for translating DMA addresses back
  * @tables: struct vgem_pt_table by GPU address; changed under the VM's lock,
  *	entries themselves are written and read with WRITE_ONCE() and READ_ONCE()
+ * @nr_tables: how many there are; under the VM's lock
  * @lock: protects what follows
  * @tlbs: those to be flushed
  * @requested: number of the last flush asked for
@@ -98,6 +99,7 @@ struct vgem_tlb {
 struct vgem_pt {
 	struct device *dev;
 	struct xarray tables;
+	u32 nr_tables;
 	spinlock_t lock;
 	struct list_head tlbs;
 	u64 requested;

@@ -11,6 +11,8 @@
 
 #include <linux/dma-direct.h>
 #include <linux/highmem.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include <drm/drm_print.h>
@@ -19,6 +21,8 @@
 
 #define VGEM_PT_ENTRIES		512
 #define VGEM_PT_REACH		(VGEM_PT_ENTRIES * VGEM_GPU_PAGE_SIZE)
+/* Half a GiB of tables, reach of 256 GiB: what one VM may make us allocate. */
+#define VGEM_PT_MAX_TABLES	SZ_128K
 
 #define VGEM_PTE_VALID		BIT_ULL(0)
 #define VGEM_PTE_WRITE		BIT_ULL(1)
@@ -57,6 +61,7 @@ static void vgem_pt_put(struct vgem_pt *pt, unsigned long index)
 		return;
 
 	xa_erase(&pt->tables, index);
+	pt->nr_tables--;
 	free_page((unsigned long)table->entries);
 	kfree(table);
 }
@@ -70,6 +75,9 @@ static int vgem_pt_get(struct vgem_pt *pt, unsigned long index)
 		table->users++;
 		return 0;
 	}
+
+	if (pt->nr_tables == VGEM_PT_MAX_TABLES)
+		return -ENOMEM;
 
 	table = kzalloc_obj(*table, GFP_KERNEL_ACCOUNT);
 	if (!table)
@@ -85,6 +93,7 @@ static int vgem_pt_get(struct vgem_pt *pt, unsigned long index)
 	err = xa_insert(&pt->tables, index, table, GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto err_free;
+	pt->nr_tables++;
 
 	return 0;
 
@@ -97,8 +106,10 @@ err_free:
 static void vgem_pt_put_range(struct vgem_pt *pt, unsigned long first,
 			      unsigned long end)
 {
-	while (end-- > first)
+	while (end-- > first) {
 		vgem_pt_put(pt, end);
+		cond_resched();
+	}
 }
 
 /*
@@ -113,7 +124,8 @@ int vgem_pt_reserve(struct vgem_pt *pt, u64 addr, u64 range)
 	int err;
 
 	for (index = first; index <= last; index++) {
-		err = vgem_pt_get(pt, index);
+		err = fatal_signal_pending(current) ? -EINTR :
+						      vgem_pt_get(pt, index);
 		if (err) {
 			vgem_pt_put_range(pt, first, index);
 			return err;
@@ -156,12 +168,19 @@ void vgem_pt_map(struct vgem_pt *pt, u64 addr, dma_addr_t dma, u64 size,
 	}
 }
 
+/* A table at a time: ranges are large, and in reclaim's way. */
 void vgem_pt_zap(struct vgem_pt *pt, u64 addr, u64 size)
 {
-	u64 off;
+	u64 end = addr + size;
 
-	for (off = 0; off < size; off += VGEM_GPU_PAGE_SIZE)
-		WRITE_ONCE(*vgem_pt_entry(pt, addr + off), 0);
+	while (addr < end) {
+		u64 next = min(end, round_down(addr, VGEM_PT_REACH) +
+				    VGEM_PT_REACH);
+		u64 *entry = vgem_pt_entry(pt, addr);
+
+		for (; addr < next; addr += VGEM_GPU_PAGE_SIZE)
+			WRITE_ONCE(*entry++, 0);
+	}
 }
 
 /* Ask for a flush. It is made when somebody waits for it. */
