@@ -125,7 +125,12 @@ def _run(machine, lane, share, **options):
         def on_line(line):
             if m := re.match(r"\[[\d.]+\] \[(\d+)/(\d+)\]", line):
                 step.progress = f"test {m[1]} of {m[2]}"
-        return machine.run("igt", share, LOGS / f"{lane}.console.log", on_line=on_line, **options)
+        outcome = machine.run("igt", share, LOGS / f"{lane}.console.log", on_line=on_line, **options)
+    if (share / "results/metadata.txt").exists() and not (share / "results/results.json").exists():
+        # The guest died: what was run up to then still counts.
+        sysroot.chroot(sysroot.get(), {"build": share}, ["igt_results", "/build/results"],
+                       LOGS / f"{lane}.results.log", "igt_results failed")
+    return outcome
 
 
 def _with_outcome(results, outcome, lane):
