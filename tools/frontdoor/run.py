@@ -49,7 +49,7 @@ def forget(child):
         _running.discard(child)
 
 
-def stop(child, patience=10):
+def stop(child, patience=4):
     """End a child's whole group; politely first."""
     for sig, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, 5)):
         try:
