@@ -11,6 +11,7 @@
  * while page table or TLB have them, is checked by the mock in every test.
  */
 
+#include <linux/delay.h>
 #include <linux/mman.h>
 #include <linux/sched/mm.h>
 
@@ -607,7 +608,7 @@ static long inval_storm(void *arg)
 		if (vm_mmap(NULL, addr, PAGE_SIZE, PROT_READ | PROT_WRITE,
 			    MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, 0) != addr)
 			return -ENOMEM;
-		cond_resched();
+		usleep_range(50, 100);
 	}
 
 	return 0;
@@ -676,6 +677,8 @@ static struct kunit_case drm_userptr_invalidate_tests[] = {
 
 static struct kunit_suite drm_userptr_invalidate_suite = {
 	.name = "drm_userptr_invalidate",
+	.suite_init = userptr_mock_suite_init,
+	.suite_exit = userptr_mock_suite_exit,
 	.init = userptr_mock_init,
 	.exit = userptr_mock_exit,
 	.test_cases = drm_userptr_invalidate_tests,

@@ -465,16 +465,24 @@ u64 userptr_mock_matches(struct userptr_mock_vm *vm, u64 addr, u64 size,
  * DMA mappings, as traced by the DMA API
  */
 
+/*
+ * The device of the test that runs. Its mock exists whenever a mapping of it
+ * comes or goes; nothing is known about those of others.
+ */
+static struct device *userptr_mock_dev;
+static struct userptr_mock *userptr_mock_of_dev;
+
 static void userptr_mock_dma_map(void *data, struct device *dev,
 				 phys_addr_t phys, dma_addr_t dma, size_t size,
 				 enum dma_data_direction dir,
 				 unsigned long attrs)
 {
-	struct userptr_mock *mock = data;
+	struct userptr_mock *mock;
 
-	if (dev != mock->dev || dma == DMA_MAPPING_ERROR)
+	if (dev != READ_ONCE(userptr_mock_dev) || dma == DMA_MAPPING_ERROR)
 		return;
 
+	mock = userptr_mock_of_dev;
 	atomic64_add(size / PAGE_SIZE, &mock->dma_pages);
 	if (dir == DMA_TO_DEVICE)
 		atomic64_add(size / PAGE_SIZE, &mock->dma_to_device_pages);
@@ -500,12 +508,13 @@ static void userptr_mock_dma_unmap(void *data, struct device *dev,
 				   enum dma_data_direction dir,
 				   unsigned long attrs)
 {
-	struct userptr_mock *mock = data;
 	struct userptr_mock_vm *vm;
+	struct userptr_mock *mock;
 
-	if (dev != mock->dev)
+	if (dev != READ_ONCE(userptr_mock_dev))
 		return;
 
+	mock = userptr_mock_of_dev;
 	atomic64_sub(size / PAGE_SIZE, &mock->dma_pages);
 	if (mock->aliased)
 		return;
@@ -538,16 +547,21 @@ static void userptr_mock_find_tracepoint(struct tracepoint *tp, void *priv)
 		probe->tp = tp;
 }
 
-static int userptr_mock_probes_register(struct userptr_mock *mock)
+/* For a whole suite: it takes many grace periods. */
+int userptr_mock_suite_init(struct kunit_suite *suite)
 {
 	struct userptr_mock_probe *probe = userptr_mock_probes;
 	int err;
 
+	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
+		return 0;
+
 	for (; probe < ARRAY_END(userptr_mock_probes); probe++) {
+		probe->tp = NULL;
 		for_each_kernel_tracepoint(userptr_mock_find_tracepoint, probe);
 		if (!probe->tp)
 			return -ENOENT;
-		err = tracepoint_probe_register(probe->tp, probe->probe, mock);
+		err = tracepoint_probe_register(probe->tp, probe->probe, NULL);
 		if (err)
 			return err;
 	}
@@ -555,14 +569,17 @@ static int userptr_mock_probes_register(struct userptr_mock *mock)
 	return 0;
 }
 
-static void userptr_mock_probes_unregister(struct userptr_mock *mock)
+void userptr_mock_suite_exit(struct kunit_suite *suite)
 {
 	struct userptr_mock_probe *probe = userptr_mock_probes;
+
+	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
+		return;
 
 	for (; probe < ARRAY_END(userptr_mock_probes); probe++)
 		if (probe->tp)
 			tracepoint_probe_unregister(probe->tp, probe->probe,
-						    mock);
+						    NULL);
 	tracepoint_synchronize_unregister();
 }
 
@@ -944,7 +961,8 @@ int userptr_mock_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mock->dev);
 	KUNIT_ASSERT_EQ(test, 0, dma_set_mask_and_coherent(mock->dev,
 							   DMA_BIT_MASK(64)));
-	KUNIT_ASSERT_EQ(test, 0, userptr_mock_probes_register(mock));
+	userptr_mock_of_dev = mock;
+	WRITE_ONCE(userptr_mock_dev, mock->dev);
 
 	return 0;
 }
@@ -986,7 +1004,7 @@ void userptr_mock_exit(struct kunit *test)
 	list_for_each_entry(vm, &mock->vms, link)
 		drm_userptr_vm_fini(&vm->base);
 
-	userptr_mock_probes_unregister(mock);
+	WRITE_ONCE(userptr_mock_dev, NULL);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->dma_pages), 0);
 	KUNIT_EXPECT_STREQ(test, mock->violation ?: "none", "none");
 

@@ -192,7 +192,9 @@ struct userptr_mock {
 	atomic64_t dma_to_device_pages;
 };
 
-/* For a suite's init and exit; &kunit.priv is the struct userptr_mock */
+/* What every suite has; &kunit.priv is the struct userptr_mock */
+int userptr_mock_suite_init(struct kunit_suite *suite);
+void userptr_mock_suite_exit(struct kunit_suite *suite);
 int userptr_mock_init(struct kunit *test);
 void userptr_mock_exit(struct kunit *test);
 

@@ -276,6 +276,8 @@ static struct kunit_case drm_userptr_window_tests[] = {
 
 static struct kunit_suite drm_userptr_window_suite = {
 	.name = "drm_userptr_window",
+	.suite_init = userptr_mock_suite_init,
+	.suite_exit = userptr_mock_suite_exit,
 	.init = userptr_mock_init,
 	.exit = userptr_mock_exit,
 	.test_cases = drm_userptr_window_tests,
