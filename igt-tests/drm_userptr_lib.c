@@ -3,6 +3,7 @@
  * Copyright © 2026 The drm_userptr authors
  */
 
+#include <linux/mempolicy.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -347,8 +348,12 @@ void *vup_alloc_windows(size_t size)
 {
 	void *ptr = vup_map_fixed(vup_reserve(size, VUP_WINDOW), size, PROT_READ | PROT_WRITE);
 
-	/* Tests that count windows must not have khugepaged invalidate for them. */
+	/*
+	 * Tests that count windows must not have the kernel invalidate for them:
+	 * khugepaged, and NUMA balancing, which leaves memory with a policy alone.
+	 */
 	madvise(ptr, size, MADV_NOHUGEPAGE);
+	syscall(SYS_mbind, ptr, size, MPOL_PREFERRED, NULL, 0, 0);
 	errno = 0;
 	return ptr;
 }
