@@ -3,13 +3,13 @@
  * Copyright © 2026 The drm_userptr authors
  */
 
-#include <linux/mempolicy.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <linux/mempolicy.h>
 #include <linux/sync_file.h>
 
 #include "drm_userptr_lib.h"
