@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <linux/mempolicy.h>
+#include <linux/mempolicy.h>
 #include <linux/sync_file.h>
 
 #include "drm_userptr_lib.h"
@@ -364,6 +365,13 @@ uint32_t *vup_alloc_word(void)
 
 	WRITE_ONCE(*word, 0);
 	return word;
+}
+
+void vup_stop_numa_balancing(void)
+{
+	/* Fails where there is no NUMA: as well. */
+	syscall(SYS_set_mempolicy, MPOL_LOCAL, NULL, 0);
+	errno = 0;
 }
 
 void vup_unmap(void *addr, size_t size)

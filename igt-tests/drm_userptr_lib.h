@@ -163,6 +163,11 @@ void *vup_alloc_windows(size_t size);
  * and the kernel would rightly let it wait for the job that it should release.
  */
 uint32_t *vup_alloc_word(void);
+/*
+ * For tests that count invalidations: automatic NUMA balancing makes some of
+ * its own. It leaves memory alone that has a policy.
+ */
+void vup_stop_numa_balancing(void);
 void *vup_map_fixed(void *addr, size_t size, int prot);
 void vup_unmap(void *addr, size_t size);
 int vup_memfd(size_t size);
