@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <linux/mempolicy.h>
-#include <linux/mempolicy.h>
 #include <linux/sync_file.h>
 
 #include "drm_userptr_lib.h"
@@ -349,12 +348,8 @@ void *vup_alloc_windows(size_t size)
 {
 	void *ptr = vup_map_fixed(vup_reserve(size, VUP_WINDOW), size, PROT_READ | PROT_WRITE);
 
-	/*
-	 * Tests that count windows must not have the kernel invalidate for them:
-	 * khugepaged, and NUMA balancing, which leaves memory with a policy alone.
-	 */
+	/* Tests that count windows must not have khugepaged invalidate for them. */
 	madvise(ptr, size, MADV_NOHUGEPAGE);
-	syscall(SYS_mbind, ptr, size, MPOL_PREFERRED, NULL, 0, 0);
 	errno = 0;
 	return ptr;
 }
