@@ -53,7 +53,10 @@ def igt_tests():
 def check():
     """everything: KUnit and IGT on both rigs, and upstream's IGT tests"""
     results = Results()
-    lanes.check(_source(), results)
+    try:
+        lanes.check(_source(), results)
+    except ui.Failure as failure:
+        results.add("set-up", "check", FAIL, why=f"{failure}\nfull log: {failure.log}")
     return _finish(results, BUILD / "check")
 
 

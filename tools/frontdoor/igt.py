@@ -25,13 +25,13 @@ UPSTREAM = "/usr/libexec/igt-gpu-tools"
 # What of upstream's IGT bears on vgem and vkms. core_hotunplug kills a vgem
 # run; kms_cursor_crc and kms_cursor_edge_walk trip over a use-after-free that
 # unmodified vkms has.
-BOTH = ["vgem_basic", "dumb_buffer", "core_auth", "core_debugfs", "core_getclient", "core_getstats", "core_getversion",
+BOTH = ["dumb_buffer", "core_auth", "core_debugfs", "core_getclient", "core_getstats", "core_getversion",
         "core_setmaster", "core_setmaster_vs_auth", "core_sysfs", "drm_read"]
-FENCES = ["vgem_slow", "dmabuf_sync_file", "sw_sync", "syncobj_basic", "syncobj_eventfd", "syncobj_timeline",
-          "syncobj_wait", "dmabuf"]
-KMS = ["kms_prop_blob", "kms_properties", "kms_getfb", "kms_rmfb", "kms_sequence", "kms_debugfs", "kms_invalid_mode",
-       "kms_addfb_basic", "kms_atomic", "kms_vblank", "kms_lease", "kms_writeback", "kms_pipe_crc_basic",
-       "kms_prime", "vkms_configfs"]
+FENCES = ["vgem_basic", "vgem_slow", "dmabuf_sync_file", "sw_sync", "syncobj_basic", "syncobj_eventfd",
+          "syncobj_timeline", "syncobj_wait", "dmabuf"]
+KMS = ["vgem_basic@dmabuf-export", "kms_prop_blob", "kms_properties", "kms_getfb", "kms_rmfb", "kms_sequence",
+       "kms_debugfs", "kms_invalid_mode", "kms_addfb_basic", "kms_atomic", "kms_vblank", "kms_lease", "kms_writeback",
+       "kms_pipe_crc_basic", "kms_prime", "vkms_configfs"]
 SETS = {"vgem": (BOTH + FENCES, ["vgem"]), "vkms": (BOTH + KMS, ["vkms"])}
 NEVER_END = ["kms_invalid_mode@int-max-clock", "kms_invalid_mode@overflow-vrefresh"]    # on vkms
 

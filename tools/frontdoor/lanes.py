@@ -99,21 +99,21 @@ class _Side:
 
 
 def check(source, results):
-    """Both rigs side by side; QEMU's kernel builds while UML's lanes run."""
+    """Lanes side by side, since many tests mostly wait; QEMU's kernel builds while UML's lanes run."""
     results.extend(selftest.run_all())
     quick = rig(source, None)
     igt.build()
-    fast = _Side(results, "uml", lambda: kunit(quick), lambda: igt_own(quick),
-                 *(lambda which=which: igt_upstream(quick, which) for which in igt.SETS))
+    sides = [_Side(results, "uml", lambda: kunit(quick), lambda: igt_own(quick)),
+             _Side(results, "upstream", *(lambda which=which: igt_upstream(quick, which) for which in igt.SETS))]
     emulated = []
 
     def qemu():
         if not emulated:
             emulated.append(rig(source, "qemu"))
         return emulated[0]
-    slow = _Side(results, "qemu", lambda: kunit(qemu()), lambda: igt_own(qemu(), EMULATED))
-    fast.join()
-    slow.join()
+    sides.append(_Side(results, "qemu", lambda: kunit(qemu()), lambda: igt_own(qemu(), EMULATED)))
+    for side in sides:
+        side.join()
 
 
 def record(source, only=None):
@@ -125,8 +125,8 @@ def record(source, only=None):
         if not got:
             return 1
         igt.LISTS.mkdir(exist_ok=True)
-        head = (f"# What upstream's IGT says about unmodified {which}, Linux {bare.kernel.version} on User Mode Linux.\n"
-                f"# Written by `make record`; binary@subtest[@dynamic],result.\n")
+        head = (f"# What upstream's IGT says about unmodified {which}, Linux {bare.kernel.version}, User Mode Linux.\n"
+                "# Written by `make record`; binary@subtest[@dynamic],result.\n")
         (igt.LISTS / f"{which}.txt").write_text(head + "".join(f"{n},{r}\n" for n, r in sorted(got.items())))
         ui.say(f"  {igt.LISTS / which}.txt: {len(got)} results")
     return 0

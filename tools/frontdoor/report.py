@@ -77,10 +77,8 @@ def write(results, path):
 
 def versions():
     """What the results were made with; also written to build/versions.txt."""
-    root = sysroot.get()
     lines = [f"guest kernel accelerator (QEMU): {machine.accelerator_name()}",
-             f"host kernel: {platform.release()} {platform.machine()}",
-             f"Debian {sysroot.SUITE} root file system: {root.name}"]
+             f"host kernel: {platform.release()} {platform.machine()}"]
     for command in (["gcc", "--version"], ["qemu-system-x86_64", "--version"]):
         try:
             lines.append("host " + run.output(command).splitlines()[0])
@@ -91,7 +89,10 @@ def versions():
         lines.append(f"checkout: {commit}")
     except (OSError, subprocess.CalledProcessError):
         pass
-    lines += ["", "packages in the root file system:", (root / "versions.txt").read_text()]
+    root = sysroot.ready()
+    if root:
+        lines += ["", f"Debian {sysroot.SUITE} root file system {root.name}, packages:",
+                  (root / "versions.txt").read_text()]
     text = "\n".join(lines)
     BUILD.mkdir(exist_ok=True)
     (BUILD / "versions.txt").write_text(text)

@@ -42,6 +42,11 @@ def get():
                        tell=lambda: ui.say("  waiting: another run is making the root file system"))
 
 
+def ready():
+    """The same if it is there already, else None."""
+    return get() if cache.has("sysroot", _key()) else None
+
+
 def _make(tmp):
     host.need(host.ROOT_FS + ([] if host.is_root() else ["uidmap"]), "making the guests' root file system")
     tar, root, log = tmp / "root.tar", tmp / "root", LOGS / "sysroot.log"
