@@ -41,6 +41,8 @@ def need(packages, why):
     options = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=2"]
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     with ui.Step(f"installing {' '.join(missing)}"):
+        # If a run before this one was stopped in the middle of an installation, apt wants this first.
+        run.logged(["dpkg", "--force-confold", "--configure", "-a"], log, env=env)
         fetch(["apt-get", *options, "update"], log, env=env)
         fetch(["apt-get", *options, "-y", *line.split()[1:]], log, env=env)
 
