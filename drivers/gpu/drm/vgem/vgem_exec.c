@@ -111,8 +111,11 @@ static int vgem_exec_add_fence(struct vgem_exec *exec, struct dma_fence *fence,
 	 * What user space controls must not hold up a job, as the job holds up
 	 * the mm. Without a lock: others may use the VM meanwhile.
 	 */
-	ret = dma_fence_wait_timeout(fence, true,
-				     drm_timeout_abs_to_jiffies(timeout_ns));
+	do {
+		ret = dma_fence_wait_timeout(fence, true,
+					     drm_timeout_abs_to_jiffies(timeout_ns));
+		/* Jiffies may come in bursts, and time out too early. */
+	} while (!ret && ktime_get() < timeout_ns);
 	if (!ret)
 		return dma_fence_is_signaled(fence) ? 0 : -ETIME;
 
