@@ -20,8 +20,10 @@
 struct device;
 struct dma_fence;
 struct mm_struct;
+struct task_struct;
 
 struct drm_userptr_binding;
+struct drm_userptr_dma;
 struct drm_userptr_ledger;
 struct drm_userptr_vm;
 
@@ -42,22 +44,54 @@ struct drm_userptr_vm;
 #define DRM_USERPTR_READ_ONLY	BIT(0)
 
 /**
+ * DRM_USERPTR_PIN - the pages stay
+ *
+ * For drm_userptr_init(). Pages are pinned at once and for as long as the
+ * userptr lives, and count against RLIMIT_MEMLOCK. Nothing is ever invalidated;
+ * after munmap() the device still has the old pages, and it never sees what is
+ * mapped at the address later.
+ */
+#define DRM_USERPTR_PIN		BIT(1)
+
+/**
+ * DRM_USERPTR_INVAL_VMS - VMs that an invalidation remembers the jobs of
+ *
+ * A userptr is in one VM as a rule. Of VMs beyond these all jobs are waited for
+ * that are committed when their turn comes.
+ */
+#define DRM_USERPTR_INVAL_VMS	4
+
+/**
  * struct drm_userptr_inval - one invalidation on its way
  *
- * Private to the helper. Lives in the userptr (two passes) or on the stack of
- * the callback (everything in the first pass).
+ * Private to the helper. Lives in the userptr or in a pool (two passes), or on
+ * the stack of the callback (everything in the first pass). Constant once the
+ * first pass has made it, but for the numbers of TLB flushes.
  */
 struct drm_userptr_inval {
 	/** @finish: what the core hands back for the second pass */
 	struct mmu_interval_notifier_finish finish;
 	/** @link: in &drm_userptr.invals, under &drm_userptr.lock */
 	struct list_head link;
-	/** @seq: number of this invalidation; constant */
+	/** @seq: number of this invalidation */
 	u64 seq;
-	/** @start: first CPU address that goes away; constant */
+	/** @start: first CPU address that goes away */
 	unsigned long start;
-	/** @end: first CPU address after it that stays; constant */
+	/** @end: first CPU address after it that stays */
 	unsigned long end;
+	/** @nr_vms: number of @vms */
+	unsigned int nr_vms;
+	/** @more_vms: there are others, too */
+	bool more_vms;
+	/** @vms: whose jobs to wait for */
+	struct {
+		/** @vms.vm: the VM; a binding of it is kept by this object */
+		struct drm_userptr_vm *vm;
+		/** @vms.ledger: its jobs at the time, a reference */
+		struct drm_userptr_ledger *ledger;
+		/** @vms.tlb_seqno: last TLB flush, under &drm_userptr.lock */
+		u64 tlb_seqno;
+	} vms[DRM_USERPTR_INVAL_VMS];
 };
 
 /**
@@ -66,10 +100,13 @@ struct drm_userptr_inval {
  * Embedded in the driver's GEM object or in its &struct drm_gpuva.
  */
 struct drm_userptr {
-	/** @notifier: tells when the mm takes pages of the range away */
+	/**
+	 * @notifier: tells when the mm takes pages of the range away; not used
+	 * with %DRM_USERPTR_PIN
+	 */
 	struct mmu_interval_notifier notifier;
-	/** @dev: the device that the pages are DMA-mapped for; constant */
-	struct device *dev;
+	/** @mm: whose memory; constant, holds a reference (mmgrab) */
+	struct mm_struct *mm;
 	/** @start: first CPU address; constant */
 	unsigned long start;
 	/** @end: first CPU address after the range; constant */
@@ -89,14 +126,18 @@ struct drm_userptr {
 	 */
 	struct mutex lock;
 	/**
-	 * @windows: struct drm_userptr_window by CPU address divided by
-	 * %DRM_USERPTR_WINDOW_SIZE; absent means empty. Entries are added under
-	 * @populate_lock and stay until drm_userptr_fini(), so that RCU readers
-	 * may look at &drm_userptr_window.state.
+	 * @leaves: arrays of struct drm_userptr_window, by CPU address; absent
+	 * means never used. Added under @populate_lock, they stay until
+	 * drm_userptr_fini(), so that RCU readers may look at
+	 * &drm_userptr_window.state.
 	 */
-	struct xarray windows;
-	/** @token: last token given to a populate */
-	u64 token;
+	struct xarray leaves;
+	/** @dmas: struct drm_userptr_dma for each device it is bound on */
+	struct list_head dmas;
+	/** @populator: who is populating; to be compared with, nothing else */
+	struct task_struct *populator;
+	/** @disturbed: somebody but @populator caused an invalidation since */
+	bool disturbed;
 	/** @bindings: list of &drm_userptr_binding.link */
 	struct list_head bindings;
 	/** @invals: invalidations on their way, oldest first */
@@ -119,6 +160,8 @@ struct drm_userptr {
 struct drm_userptr_binding {
 	/** @userptr: what is bound; constant */
 	struct drm_userptr *userptr;
+	/** @dma: where the VM's device finds it; constant */
+	struct drm_userptr_dma *dma;
 	/** @vm: where; constant */
 	struct drm_userptr_vm *vm;
 	/** @start: first CPU address; constant */
@@ -137,13 +180,6 @@ struct drm_userptr_binding {
 	 * until removal; under &drm_userptr.lock
 	 */
 	u64 remove_seq;
-	/**
-	 * @snapshot: the fences that the two-pass invalidation waits for; under
-	 * &drm_userptr.lock
-	 */
-	struct drm_userptr_ledger *snapshot;
-	/** @tlb_seqno: last TLB flush of this binding; under &drm_userptr.lock */
-	u64 tlb_seqno;
 
 	/**
 	 * @vm_link: in &drm_userptr_vm.invalidated or &drm_userptr_vm.dead, or
@@ -157,7 +193,10 @@ struct drm_userptr_binding {
 	 */
 	unsigned long *mapped;
 
-	/** @error: why the binding is dead, or 0; under the VM's outer lock */
+	/**
+	 * @error: why the binding, or a part of it, has no memory: -EFAULT or
+	 * -EPERM, or 0; under the VM's outer lock
+	 */
 	int error;
 	/** @fault_addr: CPU address that @error is about */
 	unsigned long fault_addr;
@@ -211,6 +250,17 @@ struct drm_userptr_vm_ops {
 };
 
 /**
+ * DRM_USERPTR_VM_HOLES - memory that is gone is a hole
+ *
+ * For drm_userptr_vm_init(). Without it a binding is dead as a whole when a
+ * part of its memory is not mapped, or may not be written, and jobs that need
+ * it must be refused with -EFAULT or -EPERM. With it jobs run nevertheless, and
+ * there are no device page table entries where there is no memory, to within
+ * %DRM_USERPTR_WINDOW_SIZE.
+ */
+#define DRM_USERPTR_VM_HOLES	BIT(0)
+
+/**
  * struct drm_userptr_vm_stats - counters of a VM
  *
  * Written with atomic operations, read at any time.
@@ -238,6 +288,8 @@ struct drm_userptr_vm {
 	const struct drm_userptr_vm_ops *ops;
 	/** @dev: the device; constant */
 	struct device *dev;
+	/** @flags: DRM_USERPTR_VM_*; constant */
+	u32 flags;
 	/** @mm: whose VM this is; constant, holds a reference (mmgrab) */
 	struct mm_struct *mm;
 	/**
@@ -250,8 +302,18 @@ struct drm_userptr_vm {
 	 * means that everything bound is valid.
 	 */
 	struct list_head invalidated;
-	/** @dead: bindings whose memory was gone when last looked at */
+	/**
+	 * @dead: bindings with &drm_userptr_binding.error set. Looked at again
+	 * when the process has changed its mappings.
+	 */
 	struct list_head dead;
+	/**
+	 * @dead_seq: what mm->mm_lock_seq was before they were last looked at,
+	 * if @dead_seq_valid; under the outer lock
+	 */
+	unsigned int dead_seq;
+	/** @dead_seq_valid: see @dead_seq */
+	bool dead_seq_valid;
 	/**
 	 * @ledger: fences of committed jobs. Replaced or added to with
 	 * @notifier_lock held for read and the outer lock, read with
@@ -291,7 +353,7 @@ void drm_userptr_fini(struct drm_userptr *userptr);
 int drm_userptr_probe(struct drm_userptr *userptr, unsigned long *fault_addr);
 
 int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
-			const struct drm_userptr_vm_ops *ops);
+			const struct drm_userptr_vm_ops *ops, u32 flags);
 void drm_userptr_vm_fini(struct drm_userptr_vm *vm);
 int drm_userptr_vm_wait_idle(struct drm_userptr_vm *vm);
 
@@ -315,7 +377,7 @@ void drm_userptr_binding_revive(struct drm_userptr_binding *binding);
  */
 static inline bool drm_userptr_owned(const struct drm_userptr *userptr)
 {
-	return userptr->notifier.mm == current->mm;
+	return userptr->mm == current->mm;
 }
 
 /**
@@ -339,10 +401,20 @@ struct drm_userptr_submit {
 	struct drm_userptr_vm *vm;
 	/** @tries: populate passes so far */
 	unsigned int tries;
-	/** @lost: collisions so far, weighted, see drm_userptr_submit_populate() */
+	/** @lost: pages' worth of steps lost so far */
 	u64 lost;
 	/** @budget: how many of these are too many */
 	u64 budget;
+	/** @fault_mm: whose fault handler to wait for, holds a reference; or NULL */
+	struct mm_struct *fault_mm;
+	/** @fault_start: where */
+	unsigned long fault_start;
+	/** @fault_end: up to where at most */
+	unsigned long fault_end;
+	/** @fault_refused: where a handler did not help, or ULONG_MAX */
+	unsigned long fault_refused;
+	/** @fault_write: a write fault */
+	bool fault_write;
 	/** @committed: the commit went through */
 	bool committed;
 };
@@ -350,6 +422,7 @@ struct drm_userptr_submit {
 void drm_userptr_submit_init(struct drm_userptr_submit *submit,
 			     struct drm_userptr_vm *vm);
 int drm_userptr_submit_populate(struct drm_userptr_submit *submit);
+int drm_userptr_submit_fault(struct drm_userptr_submit *submit);
 int drm_userptr_commit_begin(struct drm_userptr_submit *submit);
 void drm_userptr_commit_fence(struct drm_userptr_submit *submit,
 			      struct dma_fence *fence);

@@ -82,6 +82,14 @@ struct drm_vgem_userptr_create {
  * same errors come from DRM_IOCTL_VGEM_EXEC.
  */
 #define DRM_VGEM_USERPTR_PROBE		(1 << 1)
+/**
+ * Pin the pages now and until the object goes away. They count against
+ * RLIMIT_MEMLOCK: -ENOMEM if that is too low, -EPERM if it is zero, unless the
+ * caller has CAP_IPC_LOCK. Nothing ever
+ * waits for the GPU then, and what the process does to its mappings the GPU does
+ * not see: after munmap() it still has the old pages.
+ */
+#define DRM_VGEM_USERPTR_PIN		(1 << 2)
 	/** @handle: returned GEM handle */
 	__u32 handle;
 };
@@ -93,8 +101,14 @@ struct drm_vgem_userptr_create {
  * passed the file, cannot use it (-EPERM).
  */
 struct drm_vgem_vm_create {
-	/** @flags: must be zero */
+	/** @flags: DRM_VGEM_VM_CREATE_* */
 	__u32 flags;
+/**
+ * Memory that is not mapped, or may not be written, is a hole: submitting
+ * succeeds, and a job that gets there fails with -EFAULT. Without the flag
+ * DRM_IOCTL_VGEM_EXEC refuses jobs that name such memory.
+ */
+#define DRM_VGEM_VM_CREATE_HOLES	(1 << 1)
 	/** @vm_id: returned id, valid in this file */
 	__u32 vm_id;
 };

@@ -21,9 +21,12 @@
 /**
  * enum drm_userptr_window_state - life of a window
  * @DRM_USERPTR_STALE: no pages; the next populate collects them
- * @DRM_USERPTR_POPULATING: a populate is collecting pages, see
- *	&drm_userptr_window.token
- * @DRM_USERPTR_VALID: pages collected and DMA-mapped; jobs may be committed
+ * @DRM_USERPTR_POPULATING: a populate is collecting pages. An invalidation
+ *	makes it stale, and by that the populate knows. No number is needed to
+ *	tell one populate from another: &drm_userptr.populate_lock lets there be
+ *	only one.
+ * @DRM_USERPTR_HOLE: the last populate found no memory, or none that it may use
+ * @DRM_USERPTR_VALID: pages collected; jobs may be committed
  * @DRM_USERPTR_DYING: the mm wants the pages back, jobs committed earlier may
  *	still use them
  *
@@ -32,19 +35,20 @@
 enum drm_userptr_window_state {
 	DRM_USERPTR_STALE,
 	DRM_USERPTR_POPULATING,
+	DRM_USERPTR_HOLE,
 	DRM_USERPTR_VALID,
 	DRM_USERPTR_DYING,
 };
 
 /*
- * A run is a piece of DMA address space: the address, and in the bits that page
+ * A run is a piece of physical memory: the address, and in the bits that page
  * alignment leaves free the number of pages less one. Eight bytes for anything
  * from a page to a whole window.
  */
 #define DRM_USERPTR_RUN_PAGES_MASK	((u64)DRM_USERPTR_WINDOW_PAGES - 1)
 static_assert(DRM_USERPTR_WINDOW_PAGES <= PAGE_SIZE);
 
-static inline dma_addr_t drm_userptr_run_addr(u64 run)
+static inline u64 drm_userptr_run_addr(u64 run)
 {
 	return run & ~DRM_USERPTR_RUN_PAGES_MASK;
 }
@@ -56,11 +60,8 @@ static inline u64 drm_userptr_run_size(u64 run)
 
 /**
  * struct drm_userptr_window - pages of one window
- * @token: of the populate that is under way; valid while populating, zero when
- *	an invalidation came in between. Under &drm_userptr.lock.
- * @state: enum drm_userptr_window_state. Written under &drm_userptr.lock, with
- *	release semantics; a commit reads it with acquire semantics, see
- *	drm_userptr_window_valid().
+ * @state: enum drm_userptr_window_state. Written under &drm_userptr.lock; a
+ *	commit reads it with acquire semantics, see drm_userptr_window_valid().
  * @nr_runs: number of runs while valid or dying
  * @run: the run, if there is one
  * @runs: the runs, if there are more
@@ -69,7 +70,6 @@ static inline u64 drm_userptr_run_size(u64 run)
  * stale.
  */
 struct drm_userptr_window {
-	u64 token;
 	u32 state;
 	u32 nr_runs;
 	union {
@@ -78,19 +78,22 @@ struct drm_userptr_window {
 	};
 };
 
+/* Windows are allocated so many at a time, those that the userptr does have. */
+#define DRM_USERPTR_LEAF_WINDOWS	64
+
 static inline unsigned long drm_userptr_window_index(unsigned long addr)
 {
 	return addr / DRM_USERPTR_WINDOW_SIZE;
 }
 
 static inline unsigned long
-drm_userptr_window_start(struct drm_userptr *userptr, unsigned long index)
+drm_userptr_window_start(const struct drm_userptr *userptr, unsigned long index)
 {
 	return max(userptr->start, index * DRM_USERPTR_WINDOW_SIZE);
 }
 
 static inline unsigned long
-drm_userptr_window_end(struct drm_userptr *userptr, unsigned long index)
+drm_userptr_window_end(const struct drm_userptr *userptr, unsigned long index)
 {
 	return min(userptr->end - 1,
 		   index * DRM_USERPTR_WINDOW_SIZE + DRM_USERPTR_WINDOW_SIZE - 1) + 1;
@@ -102,33 +105,141 @@ drm_userptr_window_runs(const struct drm_userptr_window *window)
 	return window->nr_runs == 1 ? &window->run : window->runs;
 }
 
+/* How many windows a userptr has */
+static inline unsigned long drm_userptr_windows(const struct drm_userptr *userptr)
+{
+	return drm_userptr_window_index(userptr->end - 1) -
+	       drm_userptr_window_index(userptr->start) + 1;
+}
+
+struct drm_userptr_window *
+drm_userptr_window_lookup(struct drm_userptr *userptr, unsigned long index);
+struct drm_userptr_window *
+drm_userptr_window_next(struct drm_userptr *userptr, unsigned long *index,
+			unsigned long last);
 struct drm_userptr_window *
 drm_userptr_window_get(struct drm_userptr *userptr, unsigned long index);
 struct drm_userptr_window *
 drm_userptr_window_valid(struct drm_userptr *userptr, unsigned long index);
 int drm_userptr_zero_page_init(void);
 void drm_userptr_zero_page_fini(void);
+u32 drm_userptr_runs_add(u64 *runs, u32 nr, phys_addr_t phys);
 u32 drm_userptr_runs_pack(u64 *runs, const unsigned long *pfns,
 			  unsigned long npages);
-int drm_userptr_window_map(struct drm_userptr *userptr,
-			   struct drm_userptr_window *window,
-			   u64 *runs, u32 nr_runs);
-void drm_userptr_window_unmap(struct drm_userptr *userptr,
-			      struct drm_userptr_window *window);
+void drm_userptr_window_set_runs(struct drm_userptr_window *window, u64 *runs,
+				 u32 nr_runs);
+void drm_userptr_window_set_valid(struct drm_userptr *userptr,
+				  struct drm_userptr_window *window);
+void drm_userptr_window_release(struct drm_userptr *userptr,
+				struct drm_userptr_window *window,
+				unsigned long index);
 void drm_userptr_windows_free(struct drm_userptr *userptr);
 
-/* drm_userptr_populate.c */
-
-int drm_userptr_populate(struct drm_userptr *userptr, unsigned long index,
-			 unsigned long *fault_addr);
-
 /**
- * DRM_USERPTR_COLLISION - a step of populate was lost to an invalidation
- *
- * Not an error for user space: the caller counts it and tries again. Positive,
- * so that it cannot be taken for an errno.
+ * drm_userptr_for_each_window() - walk the windows that exist
+ * @window__: struct drm_userptr_window *
+ * @userptr__: of what
+ * @index__: index of @window__
+ * @start__: first CPU address, within the userptr
+ * @end__: first CPU address after the range
  */
+#define drm_userptr_for_each_window(window__, userptr__, index__, start__, end__) \
+	for (index__ = drm_userptr_window_index(start__);		\
+	     (window__ = drm_userptr_window_next(userptr__, &(index__),	\
+						 drm_userptr_window_index((end__) - 1))); \
+	     index__++)
+
+/* drm_userptr_dma.c: where devices find them */
+
+struct drm_userptr_dma;
+
+bool drm_userptr_dma_coherent(struct device *dev);
+struct drm_userptr_dma *drm_userptr_dma_get(struct drm_userptr *userptr,
+					    struct device *dev);
+void drm_userptr_dma_put(struct drm_userptr *userptr,
+			 struct drm_userptr_dma *dma);
+int drm_userptr_dma_reserve(struct drm_userptr *userptr,
+			    struct drm_userptr_dma *dma, unsigned long index,
+			    u32 nr_runs);
+int drm_userptr_dma_map(struct drm_userptr *userptr,
+			struct drm_userptr_dma *dma, unsigned long index,
+			struct drm_userptr_window *window);
+void drm_userptr_dma_unmap(struct drm_userptr *userptr,
+			   struct drm_userptr_dma *dma, unsigned long index,
+			   struct drm_userptr_window *window);
+bool drm_userptr_dma_mapped(const struct drm_userptr *userptr,
+			    const struct drm_userptr_dma *dma,
+			    unsigned long index);
+dma_addr_t drm_userptr_dma_piece(const struct drm_userptr *userptr,
+				 struct drm_userptr_dma *dma,
+				 unsigned long index,
+				 const struct drm_userptr_window *window,
+				 unsigned long cpu, u32 i, u64 *size);
+void drm_userptr_dma_unmap_all(struct drm_userptr *userptr,
+			       unsigned long index,
+			       struct drm_userptr_window *window);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+dma_addr_t drm_userptr_dma_map_phys(struct device *dev, phys_addr_t phys,
+				    size_t size, enum dma_data_direction dir);
+void drm_userptr_dma_unmap_phys(struct device *dev, dma_addr_t addr,
+				size_t size, enum dma_data_direction dir);
+struct dma_iova_state drm_userptr_iova_alloc(struct device *dev, size_t size);
+void drm_userptr_iova_free(struct device *dev, struct dma_iova_state *state);
+int drm_userptr_iova_link(struct device *dev, struct dma_iova_state *state,
+			  phys_addr_t phys, size_t offset, size_t size,
+			  enum dma_data_direction dir);
+int drm_userptr_iova_sync(struct device *dev, struct dma_iova_state *state,
+			  size_t offset, size_t size);
+void drm_userptr_iova_unlink(struct device *dev, struct dma_iova_state *state,
+			     size_t offset, size_t size,
+			     enum dma_data_direction dir);
+#endif
+
+static inline bool drm_userptr_writable(const struct drm_userptr *userptr)
+{
+	return !(userptr->flags & DRM_USERPTR_READ_ONLY);
+}
+
+static inline enum dma_data_direction
+drm_userptr_dma_direction(const struct drm_userptr *userptr)
+{
+	return drm_userptr_writable(userptr) ? DMA_BIDIRECTIONAL :
+					       DMA_TO_DEVICE;
+}
+
+/* drm_userptr_populate.c: their contents */
+
+/*
+ * What a step of populate can come to, besides 0 and errors. Not for user
+ * space, and positive, so that none can be taken for an errno.
+ */
+
+/* Lost to an invalidation: worth another try, and counted */
 #define DRM_USERPTR_COLLISION	1
+/* Lost to one that its own faults caused, as when they broke copy-on-write */
+#define DRM_USERPTR_PROGRESS	2
+/* A fault handler in user space must run first, see drm_userptr_fault() */
+#define DRM_USERPTR_HANDLER	3
+
+int drm_userptr_populate(struct drm_userptr *userptr,
+			 struct drm_userptr_dma *dma, unsigned long index,
+			 unsigned long refused, unsigned long *fault_addr);
+
+/* drm_userptr_fault.c: faults that user space handles */
+
+int drm_userptr_fault(struct mm_struct *mm, unsigned long addr,
+		      unsigned long end, bool write);
+
+/* drm_userptr_pin.c: pages that stay */
+
+int drm_userptr_pin(struct drm_userptr *userptr);
+void drm_userptr_unpin(struct drm_userptr *userptr);
+
+static inline bool drm_userptr_pinned(const struct drm_userptr *userptr)
+{
+	return userptr->flags & DRM_USERPTR_PIN;
+}
 
 /* drm_userptr_ledger.c */
 
@@ -183,5 +294,43 @@ drm_userptr_binding_windows(const struct drm_userptr_binding *binding)
 /* drm_userptr_invalidate.c */
 
 extern const struct mmu_interval_notifier_ops drm_userptr_notifier_ops;
+
+int drm_userptr_inval_pool_init(void);
+void drm_userptr_inval_pool_fini(void);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+struct drm_userptr_inval *drm_userptr_inval_alloc(void);
+#endif
+
+void drm_userptr_inval_forced(struct drm_userptr *userptr, unsigned long start,
+			      unsigned long end);
+
+/* drm_userptr_inject.c: trouble on demand */
+
+#if defined(CONFIG_DRM_USERPTR_FAULT_INJECTION) || IS_ENABLED(CONFIG_KUNIT)
+bool drm_userptr_should_fail(void);
+#else
+static inline bool drm_userptr_should_fail(void)
+{
+	return false;
+}
+#endif
+
+#ifdef CONFIG_DRM_USERPTR_FAULT_INJECTION
+void drm_userptr_inject_init(void);
+void drm_userptr_inject_fini(void);
+#else
+static inline void drm_userptr_inject_init(void)
+{
+}
+
+static inline void drm_userptr_inject_fini(void)
+{
+}
+#endif
+
+/* An allocation that can be made to fail */
+#define drm_userptr_alloc(expr__) \
+	(drm_userptr_should_fail() ? NULL : (expr__))
 
 #endif /* __DRM_USERPTR_INTERNAL_H__ */

@@ -14,19 +14,53 @@
  *
  * PTEs are cleared after the wait: until then running jobs use them by right.
  * Two passes, so that K overlapping userptrs cost the longest wait and not the
- * sum. The finish object is in the userptr; when a second callback comes while
- * it is in use, that one does everything in start. It never waits for the first
+ * sum. The object that the second pass needs is in the userptr; while that is in
+ * use it comes from a pool, and if there is none either, everything is done in
+ * start. A second callback that meets a dying window never waits for the first
  * one's finish: it does the same waits and the same flush, and whoever gets
- * there first unmaps a dying window.
+ * there first lets go of the pages.
  */
 
 #include <linux/bitmap.h>
 #include <linux/dma-fence.h>
+#include <linux/mempool.h>
 #include <linux/util_macros.h>
+
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
 
 #include <trace/events/drm_userptr.h>
 
 #include "drm_userptr_internal.h"
+
+/*
+ * For userptrs that are invalidated while they are. Reserved for all of them
+ * together; more come from the allocator as long as that has some at hand.
+ */
+#define DRM_USERPTR_INVAL_POOL	16
+static mempool_t *drm_userptr_inval_pool;
+
+int drm_userptr_inval_pool_init(void)
+{
+	drm_userptr_inval_pool =
+		mempool_create_kmalloc_pool(DRM_USERPTR_INVAL_POOL,
+					    sizeof(struct drm_userptr_inval));
+
+	return drm_userptr_inval_pool ? 0 : -ENOMEM;
+}
+
+void drm_userptr_inval_pool_fini(void)
+{
+	mempool_destroy(drm_userptr_inval_pool);
+}
+
+VISIBLE_IF_KUNIT struct drm_userptr_inval *drm_userptr_inval_alloc(void)
+{
+	KUNIT_STATIC_STUB_REDIRECT(drm_userptr_inval_alloc);
+
+	return mempool_alloc(drm_userptr_inval_pool, GFP_NOWAIT | __GFP_NOWARN);
+}
+EXPORT_SYMBOL_IF_KUNIT(drm_userptr_inval_alloc);
 
 /* What of the windows in a range? */
 enum drm_userptr_use {
@@ -43,9 +77,9 @@ drm_userptr_range_use(struct drm_userptr *userptr, unsigned long start,
 	struct drm_userptr_window *window;
 	unsigned long index;
 
-	xa_for_each_range(&userptr->windows, index, window,
-			  drm_userptr_window_index(start),
-			  drm_userptr_window_index(end - 1)) {
+	lockdep_assert_held(&userptr->lock);
+
+	drm_userptr_for_each_window(window, userptr, index, start, end) {
 		if (window->state == DRM_USERPTR_DYING)
 			return DRM_USERPTR_IN_DYING;
 		if (window->state == DRM_USERPTR_VALID)
@@ -57,39 +91,46 @@ drm_userptr_range_use(struct drm_userptr *userptr, unsigned long start,
 
 /* From here on nothing in the range becomes valid without a new populate. */
 static void drm_userptr_range_kill(struct drm_userptr *userptr,
-				   unsigned long start, unsigned long end,
-				   unsigned long cur_seq)
+				   unsigned long start, unsigned long end)
 {
 	struct drm_userptr_window *window;
 	unsigned long index;
 
 	lockdep_assert_held(&userptr->lock);
 
-	mmu_interval_set_seq(&userptr->notifier, cur_seq);
+	/* What a populate's own faults do is no disturbance, see there. */
+	if (userptr->populator != current)
+		userptr->disturbed = true;
 
-	xa_for_each_range(&userptr->windows, index, window,
-			  drm_userptr_window_index(start),
-			  drm_userptr_window_index(end - 1)) {
-		window->token = 0;
-		if (window->state == DRM_USERPTR_VALID)
+	drm_userptr_for_each_window(window, userptr, index, start, end) {
+		switch (window->state) {
+		case DRM_USERPTR_VALID:
 			WRITE_ONCE(window->state, DRM_USERPTR_DYING);
+			break;
+		case DRM_USERPTR_POPULATING:
+		case DRM_USERPTR_HOLE:
+			WRITE_ONCE(window->state, DRM_USERPTR_STALE);
+			break;
+		}
 	}
 }
 
 /* No device reaches the range any more. */
-static void drm_userptr_range_unmap(struct drm_userptr *userptr,
-				    unsigned long start, unsigned long end)
+static void drm_userptr_range_release(struct drm_userptr *userptr,
+				      unsigned long start, unsigned long end,
+				      bool blockable)
 {
 	struct drm_userptr_window *window;
 	unsigned long index;
 
 	lockdep_assert_held(&userptr->lock);
 
-	xa_for_each_range(&userptr->windows, index, window,
-			  drm_userptr_window_index(start),
-			  drm_userptr_window_index(end - 1))
+	drm_userptr_for_each_window(window, userptr, index, start, end) {
 		if (window->state == DRM_USERPTR_DYING)
-			drm_userptr_window_unmap(userptr, window);
+			drm_userptr_window_release(userptr, window, index);
+		if (blockable)
+			cond_resched();
+	}
 }
 
 static bool drm_userptr_binding_hit(struct drm_userptr_binding *binding,
@@ -128,13 +169,36 @@ static void drm_userptr_binding_zap(struct drm_userptr_binding *binding,
 {
 	unsigned long start = max(binding->start, inval->start);
 	unsigned long end = min(binding->end, inval->end);
-	struct drm_userptr_vm *vm = binding->vm;
 
 	lockdep_assert_held(&binding->userptr->lock);
 
-	vm->ops->zap(binding, binding->addr + (start - binding->start),
-		     end - start);
-	binding->tlb_seqno = vm->ops->tlb_submit(vm);
+	binding->vm->ops->zap(binding, binding->addr + (start - binding->start),
+			      end - start);
+}
+
+/* An object for the second pass, or NULL if there is none. */
+static struct drm_userptr_inval *
+drm_userptr_inval_get(struct drm_userptr *userptr)
+{
+	lockdep_assert_held(&userptr->lock);
+
+	if (userptr->inval_inuse)
+		return drm_userptr_inval_alloc();
+
+	userptr->inval_inuse = true;
+
+	return &userptr->inval;
+}
+
+static void drm_userptr_inval_put(struct drm_userptr *userptr,
+				  struct drm_userptr_inval *inval)
+{
+	lockdep_assert_held(&userptr->lock);
+
+	if (inval == &userptr->inval)
+		userptr->inval_inuse = false;
+	else
+		mempool_free(inval, drm_userptr_inval_pool);
 }
 
 static void drm_userptr_inval_begin(struct drm_userptr *userptr,
@@ -145,6 +209,8 @@ static void drm_userptr_inval_begin(struct drm_userptr *userptr,
 
 	inval->start = start;
 	inval->end = end;
+	inval->nr_vms = 0;
+	inval->more_vms = false;
 	inval->seq = ++userptr->inval_seq;
 	list_add_tail(&inval->link, &userptr->invals);
 }
@@ -155,80 +221,181 @@ static void drm_userptr_inval_end(struct drm_userptr *userptr,
 	lockdep_assert_held(&userptr->lock);
 
 	list_del(&inval->link);
-	if (inval == &userptr->inval)
-		userptr->inval_inuse = false;
 	/* Under the lock, as drm_userptr_unbind() looks: may free right after. */
 	wake_up_all(&userptr->inval_wq);
 }
 
-/* Which fences to wait for on behalf of one binding; consumes a reference. */
-static struct drm_userptr_ledger *
-drm_userptr_binding_ledger(struct drm_userptr_binding *binding,
-			   struct drm_userptr_inval *inval)
+static bool drm_userptr_inval_has_vm(const struct drm_userptr_inval *inval,
+				     const struct drm_userptr_vm *vm)
 {
-	struct drm_userptr *userptr = binding->userptr;
-	struct drm_userptr_vm *vm = binding->vm;
+	unsigned int i;
+
+	for (i = 0; i < inval->nr_vms; i++)
+		if (inval->vms[i].vm == vm)
+			return true;
+
+	return false;
+}
+
+/* Mark the bindings in a VM, and note its jobs in the same section. */
+static void drm_userptr_inval_add_vm(struct drm_userptr *userptr,
+				     struct drm_userptr_inval *inval,
+				     struct drm_userptr_vm *vm)
+{
 	struct drm_userptr_ledger *ledger;
+	struct drm_userptr_binding *binding;
 
 	lockdep_assert_held(&userptr->lock);
 
-	if (inval == &userptr->inval)
-		return no_free_ptr(binding->snapshot);
-
-	/*
-	 * All in one pass, no place for a snapshot: one of now. It may hold a
-	 * few jobs committed since, which cannot reach the old pages but end
-	 * as any other.
-	 */
 	down_write(&vm->notifier_lock);
+	drm_userptr_for_each_hit(binding, userptr, inval)
+		if (binding->vm == vm)
+			drm_userptr_binding_mark(binding, inval);
 	ledger = drm_userptr_ledger_get(vm->ledger);
 	up_write(&vm->notifier_lock);
 
-	return ledger;
+	inval->vms[inval->nr_vms].vm = vm;
+	inval->vms[inval->nr_vms].ledger = ledger;
+	inval->nr_vms++;
+
+	drm_userptr_ledger_enable_signaling(ledger);
+}
+
+/* Returns true if there is nothing to wait for. */
+static bool drm_userptr_inval_mark(struct drm_userptr *userptr,
+				   struct drm_userptr_inval *inval)
+{
+	struct drm_userptr_binding *binding;
+	bool signaled = true;
+	unsigned int i;
+
+	lockdep_assert_held(&userptr->lock);
+
+	drm_userptr_for_each_hit(binding, userptr, inval) {
+		if (drm_userptr_inval_has_vm(inval, binding->vm))
+			continue;
+
+		if (inval->nr_vms < DRM_USERPTR_INVAL_VMS) {
+			drm_userptr_inval_add_vm(userptr, inval, binding->vm);
+			continue;
+		}
+
+		inval->more_vms = true;
+		down_write(&binding->vm->notifier_lock);
+		drm_userptr_binding_mark(binding, inval);
+		up_write(&binding->vm->notifier_lock);
+	}
+
+	for (i = 0; i < inval->nr_vms; i++)
+		signaled &= drm_userptr_ledger_signaled(inval->vms[i].ledger);
+
+	return signaled && !inval->more_vms;
+}
+
+static void drm_userptr_inval_wait_ledger(struct drm_userptr_vm *vm,
+					  struct drm_userptr_ledger *ledger)
+{
+	if (!drm_userptr_ledger_signaled(ledger)) {
+		atomic64_inc(&vm->stats.fence_waits);
+		drm_userptr_ledger_wait(ledger, false);
+	}
+	drm_userptr_ledger_put(ledger);
 }
 
 /*
- * The second pass. Drops the userptr lock to wait; a binding stays on the list
- * meanwhile, as drm_userptr_unbind() waits for this invalidation.
+ * VMs of which there is no snapshot: wait for one of now. It may hold a few jobs
+ * committed since, which cannot reach the old pages but end as any other.
+ */
+static void drm_userptr_inval_wait_more(struct drm_userptr *userptr,
+					struct drm_userptr_inval *inval)
+{
+	struct drm_userptr_binding *binding;
+
+	guard(mutex)(&userptr->lock);
+
+	drm_userptr_for_each_hit(binding, userptr, inval) {
+		struct drm_userptr_vm *vm = binding->vm;
+		struct drm_userptr_ledger *ledger;
+
+		if (drm_userptr_inval_has_vm(inval, vm))
+			continue;
+
+		down_write(&vm->notifier_lock);
+		ledger = drm_userptr_ledger_get(vm->ledger);
+		up_write(&vm->notifier_lock);
+
+		/* The binding stays: drm_userptr_unbind() waits for @inval. */
+		mutex_unlock(&userptr->lock);
+		drm_userptr_inval_wait_ledger(vm, ledger);
+		mutex_lock(&userptr->lock);
+	}
+}
+
+/* Flush the TLBs of all VMs at the same time, then wait for them. */
+static void drm_userptr_inval_flush(struct drm_userptr *userptr,
+				    struct drm_userptr_inval *inval)
+{
+	struct drm_userptr_binding *binding;
+	struct drm_userptr_vm *vm;
+	unsigned int i;
+
+	lockdep_assert_held(&userptr->lock);
+
+	for (i = 0; i < inval->nr_vms; i++) {
+		vm = inval->vms[i].vm;
+		inval->vms[i].tlb_seqno = vm->ops->tlb_submit(vm);
+	}
+
+	mutex_unlock(&userptr->lock);
+	for (i = 0; i < inval->nr_vms; i++) {
+		vm = inval->vms[i].vm;
+		vm->ops->tlb_wait(vm, inval->vms[i].tlb_seqno);
+	}
+	mutex_lock(&userptr->lock);
+
+	if (!inval->more_vms)
+		return;
+
+	drm_userptr_for_each_hit(binding, userptr, inval) {
+		u64 seqno;
+
+		vm = binding->vm;
+		if (drm_userptr_inval_has_vm(inval, vm))
+			continue;
+
+		seqno = vm->ops->tlb_submit(vm);
+		mutex_unlock(&userptr->lock);
+		vm->ops->tlb_wait(vm, seqno);
+		mutex_lock(&userptr->lock);
+	}
+}
+
+/*
+ * The second pass. Waits without locks; bindings and their VMs stay meanwhile,
+ * as drm_userptr_unbind() waits for this invalidation. Returns with the userptr
+ * lock held, so that @inval can be let go of.
  */
 static void drm_userptr_inval_complete(struct drm_userptr *userptr,
 				       struct drm_userptr_inval *inval)
 {
 	struct drm_userptr_binding *binding;
+	unsigned int i;
+
+	for (i = 0; i < inval->nr_vms; i++)
+		drm_userptr_inval_wait_ledger(inval->vms[i].vm,
+					      inval->vms[i].ledger);
+	if (inval->more_vms)
+		drm_userptr_inval_wait_more(userptr, inval);
 
 	mutex_lock(&userptr->lock);
 
-	drm_userptr_for_each_hit(binding, userptr, inval) {
-		struct drm_userptr_ledger *ledger;
-
-		ledger = drm_userptr_binding_ledger(binding, inval);
-		mutex_unlock(&userptr->lock);
-
-		if (!drm_userptr_ledger_signaled(ledger)) {
-			atomic64_inc(&binding->vm->stats.fence_waits);
-			drm_userptr_ledger_wait(ledger, false);
-		}
-		drm_userptr_ledger_put(ledger);
-
-		mutex_lock(&userptr->lock);
-	}
-
 	drm_userptr_for_each_hit(binding, userptr, inval)
 		drm_userptr_binding_zap(binding, inval);
+	drm_userptr_inval_flush(userptr, inval);
 
-	drm_userptr_for_each_hit(binding, userptr, inval) {
-		u64 seqno = binding->tlb_seqno;
-
-		mutex_unlock(&userptr->lock);
-		binding->vm->ops->tlb_wait(binding->vm, seqno);
-		mutex_lock(&userptr->lock);
-	}
-
-	drm_userptr_range_unmap(userptr, inval->start, inval->end);
+	drm_userptr_range_release(userptr, inval->start, inval->end, true);
 	trace_drm_userptr_invalidate_finish(userptr, inval->seq);
 	drm_userptr_inval_end(userptr, inval);
-
-	mutex_unlock(&userptr->lock);
 }
 
 /* Is the VM of @last that of a binding before it, too? */
@@ -314,7 +481,8 @@ static bool drm_userptr_invalidate_nonblock(struct drm_userptr *userptr,
 
 	switch (drm_userptr_range_use(userptr, start, end)) {
 	case DRM_USERPTR_UNUSED:
-		drm_userptr_range_kill(userptr, start, end, cur_seq);
+		mmu_interval_set_seq(&userptr->notifier, cur_seq);
+		drm_userptr_range_kill(userptr, start, end);
 		done = true;
 		break;
 	case DRM_USERPTR_IN_DYING:
@@ -325,14 +493,16 @@ static bool drm_userptr_invalidate_nonblock(struct drm_userptr *userptr,
 		if (!drm_userptr_trylock_idle_vms(userptr, &inval))
 			break;
 
-		drm_userptr_range_kill(userptr, start, end, cur_seq);
+		mmu_interval_set_seq(&userptr->notifier, cur_seq);
+		drm_userptr_range_kill(userptr, start, end);
 		drm_userptr_for_each_hit(binding, userptr, &inval) {
+			struct drm_userptr_vm *vm = binding->vm;
+
 			drm_userptr_binding_mark(binding, &inval);
 			drm_userptr_binding_zap(binding, &inval);
-			binding->vm->ops->tlb_wait(binding->vm,
-						   binding->tlb_seqno);
+			vm->ops->tlb_wait(vm, vm->ops->tlb_submit(vm));
 		}
-		drm_userptr_range_unmap(userptr, start, end);
+		drm_userptr_range_release(userptr, start, end, false);
 		drm_userptr_unlock_vms(userptr, &inval, NULL);
 		userptr->inval_seq++;
 		done = true;
@@ -344,6 +514,34 @@ static bool drm_userptr_invalidate_nonblock(struct drm_userptr *userptr,
 	return done;
 }
 
+/* Bindings of other parts of a window are hit, too. */
+static void drm_userptr_whole_windows(struct drm_userptr *userptr,
+				      unsigned long *start, unsigned long *end)
+{
+	*start = drm_userptr_window_start(userptr,
+					  drm_userptr_window_index(*start));
+	*end = drm_userptr_window_end(userptr,
+				      drm_userptr_window_index(*end - 1));
+}
+
+/* What a callback does that may sleep, in one pass and unasked. */
+void drm_userptr_inval_forced(struct drm_userptr *userptr, unsigned long start,
+			      unsigned long end)
+{
+	struct drm_userptr_inval inval;
+
+	drm_userptr_whole_windows(userptr, &start, &end);
+
+	mutex_lock(&userptr->lock);
+	drm_userptr_inval_begin(userptr, &inval, start, end);
+	drm_userptr_range_kill(userptr, start, end);
+	drm_userptr_inval_mark(userptr, &inval);
+	mutex_unlock(&userptr->lock);
+
+	drm_userptr_inval_complete(userptr, &inval);
+	mutex_unlock(&userptr->lock);
+}
+
 static bool
 drm_userptr_invalidate_start(struct mmu_interval_notifier *notifier,
 			     const struct mmu_notifier_range *range,
@@ -352,62 +550,46 @@ drm_userptr_invalidate_start(struct mmu_interval_notifier *notifier,
 {
 	struct drm_userptr *userptr =
 		container_of(notifier, typeof(*userptr), notifier);
-	struct drm_userptr_inval onstack, *inval = &onstack;
-	struct drm_userptr_binding *binding;
+	struct drm_userptr_inval onstack, *inval;
 	unsigned long start, end;
-	bool signaled = true;
+	bool idle;
 
-	/* Whole windows: bindings of other parts of them are hit too. */
-	start = drm_userptr_window_start(userptr,
-					 drm_userptr_window_index(max(range->start,
-								      userptr->start)));
-	end = drm_userptr_window_end(userptr,
-				     drm_userptr_window_index(min(range->end,
-								  userptr->end) - 1));
+	start = max(range->start, userptr->start);
+	end = min(range->end, userptr->end);
+	drm_userptr_whole_windows(userptr, &start, &end);
 
 	if (!mmu_notifier_range_blockable(range))
 		return drm_userptr_invalidate_nonblock(userptr, start, end,
 						       cur_seq);
 
 	mutex_lock(&userptr->lock);
+	mmu_interval_set_seq(&userptr->notifier, cur_seq);
 
 	if (drm_userptr_range_use(userptr, start, end) == DRM_USERPTR_UNUSED) {
-		drm_userptr_range_kill(userptr, start, end, cur_seq);
+		drm_userptr_range_kill(userptr, start, end);
 		mutex_unlock(&userptr->lock);
 		return true;
 	}
 
-	if (!userptr->inval_inuse) {
-		userptr->inval_inuse = true;
-		inval = &userptr->inval;
-	}
+	inval = drm_userptr_inval_get(userptr) ?: &onstack;
 	drm_userptr_inval_begin(userptr, inval, start, end);
 	trace_drm_userptr_invalidate_start(userptr, start, end, inval->seq,
 					   range->event);
-	drm_userptr_range_kill(userptr, start, end, cur_seq);
-
-	drm_userptr_for_each_hit(binding, userptr, inval) {
-		struct drm_userptr_vm *vm = binding->vm;
-
-		down_write(&vm->notifier_lock);
-		drm_userptr_binding_mark(binding, inval);
-		if (inval == &userptr->inval)
-			binding->snapshot = drm_userptr_ledger_get(vm->ledger);
-		up_write(&vm->notifier_lock);
-
-		if (inval == &userptr->inval) {
-			drm_userptr_ledger_enable_signaling(binding->snapshot);
-			signaled &= drm_userptr_ledger_signaled(binding->snapshot);
-		}
-	}
+	drm_userptr_range_kill(userptr, start, end);
+	idle = drm_userptr_inval_mark(userptr, inval);
 
 	mutex_unlock(&userptr->lock);
 
-	/* Nothing to wait for, or no object to do it with later. */
-	if (signaled || inval != &userptr->inval)
-		drm_userptr_inval_complete(userptr, inval);
-	else
+	if (!idle && inval != &onstack) {
 		*finish = &inval->finish;
+		return true;
+	}
+
+	/* Nothing to wait for, or no object to do it with later. */
+	drm_userptr_inval_complete(userptr, inval);
+	if (inval != &onstack)
+		drm_userptr_inval_put(userptr, inval);
+	mutex_unlock(&userptr->lock);
 
 	return true;
 }
@@ -417,8 +599,12 @@ drm_userptr_invalidate_finish(struct mmu_interval_notifier_finish *finish)
 {
 	struct drm_userptr *userptr =
 		container_of(finish->notifier, typeof(*userptr), notifier);
+	struct drm_userptr_inval *inval =
+		container_of(finish, typeof(*inval), finish);
 
-	drm_userptr_inval_complete(userptr, &userptr->inval);
+	drm_userptr_inval_complete(userptr, inval);
+	drm_userptr_inval_put(userptr, inval);
+	mutex_unlock(&userptr->lock);
 }
 
 const struct mmu_interval_notifier_ops drm_userptr_notifier_ops = {

@@ -27,7 +27,8 @@ struct drm_userptr_ledger *drm_userptr_ledger_alloc(u32 capacity)
 {
 	struct drm_userptr_ledger *ledger;
 
-	ledger = kzalloc_flex(*ledger, fences, capacity, GFP_KERNEL_ACCOUNT);
+	ledger = drm_userptr_alloc(kzalloc_flex(*ledger, fences, capacity,
+						GFP_KERNEL_ACCOUNT));
 	if (!ledger)
 		return NULL;
 

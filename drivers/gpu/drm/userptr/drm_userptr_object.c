@@ -81,36 +81,33 @@
  *   }
  */
 
-/*
- * Pages are shared with the CPU while the device works on them, so the DMA API's
- * hand-over of ownership cannot happen: no bounce buffers, no cache maintenance.
- * The same test as in hmm_dma_map_alloc().
- */
-static bool drm_userptr_dma_coherent(struct device *dev)
+static void drm_userptr_free(struct drm_userptr *userptr)
 {
-#ifdef CONFIG_DMA_NEED_SYNC
-	if (!dev_dma_skip_sync(dev))
-		return false;
-#endif
-	return !dma_addressing_limited(dev);
+	drm_userptr_windows_free(userptr);
+	mmdrop(userptr->mm);
+	mutex_destroy(&userptr->lock);
+	mutex_destroy(&userptr->populate_lock);
 }
 
 /**
  * drm_userptr_init() - make a userptr of a range of the caller's memory
  * @userptr: zeroed memory
- * @dev: the device that will reach the pages
+ * @dev: a device that will reach the pages; it may be bound on others, too
  * @addr: first CPU address, a multiple of the page size
  * @size: length in bytes, a multiple of the page size, not zero
  * @flags: DRM_USERPTR_*
  *
  * Registers for invalidations of current->mm; looks at no page. The range need
- * not be mapped yet, see drm_userptr_probe().
+ * not be mapped yet, see drm_userptr_probe(). With %DRM_USERPTR_PIN it must be.
  *
  * Context: process context with current->mm set, no locks held. May take the
  * mmap lock for write.
  *
  * Return: 0; -EINVAL for a bad range or flag, -EOPNOTSUPP if @dev cannot do
- * coherent DMA, -ENOMEM, or -EINTR if a fatal signal came first.
+ * coherent DMA, -ENOMEM, or -EINTR if a fatal signal came first. With
+ * %DRM_USERPTR_PIN also -EPERM if the caller may lock no memory, -ENOMEM if it
+ * may not lock so much (as with mlock()), -EFAULT if the range is not mapped, may
+ * not be written or cannot be pinned, -ERESTARTSYS if a signal came first.
  */
 int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 		     u64 addr, u64 size, u32 flags)
@@ -118,7 +115,7 @@ int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 	u64 end;
 	int err;
 
-	if (flags & ~DRM_USERPTR_READ_ONLY)
+	if (flags & ~(DRM_USERPTR_READ_ONLY | DRM_USERPTR_PIN))
 		return -EINVAL;
 	if (!size || !PAGE_ALIGNED(addr) || !PAGE_ALIGNED(size) ||
 	    check_add_overflow(addr, size, &end) || end > TASK_SIZE)
@@ -128,13 +125,13 @@ int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 	if (!drm_userptr_dma_coherent(dev))
 		return -EOPNOTSUPP;
 
-	userptr->dev = dev;
 	userptr->start = addr;
 	userptr->end = end;
 	userptr->flags = flags;
 	mutex_init(&userptr->populate_lock);
 	mutex_init(&userptr->lock);
-	xa_init_flags(&userptr->windows, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&userptr->leaves, XA_FLAGS_ACCOUNT);
+	INIT_LIST_HEAD(&userptr->dmas);
 	INIT_LIST_HEAD(&userptr->bindings);
 	INIT_LIST_HEAD(&userptr->invals);
 	init_waitqueue_head(&userptr->inval_wq);
@@ -146,14 +143,20 @@ int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 		fs_reclaim_release(GFP_KERNEL);
 	}
 
+	mmgrab(current->mm);
+	userptr->mm = current->mm;
+
 	/* Callbacks can come from here on: everything above is set up. */
-	err = mmu_interval_notifier_insert(&userptr->notifier, current->mm,
-					   addr, size,
-					   &drm_userptr_notifier_ops);
-	if (err) {
-		mutex_destroy(&userptr->lock);
-		mutex_destroy(&userptr->populate_lock);
-	}
+	if (drm_userptr_pinned(userptr))
+		err = drm_userptr_pin(userptr);
+	else if (drm_userptr_should_fail())
+		err = -ENOMEM;
+	else
+		err = mmu_interval_notifier_insert(&userptr->notifier,
+						   current->mm, addr, size,
+						   &drm_userptr_notifier_ops);
+	if (err)
+		drm_userptr_free(userptr);
 
 	return err;
 }
@@ -175,35 +178,55 @@ void drm_userptr_fini(struct drm_userptr *userptr)
 	struct drm_userptr_window *window;
 	unsigned long index;
 
-	WARN(!list_empty(&userptr->bindings), "userptr is still bound\n");
+	WARN(!list_empty(&userptr->bindings) || !list_empty(&userptr->dmas),
+	     "userptr is still bound\n");
+
+	if (drm_userptr_pinned(userptr)) {
+		drm_userptr_unpin(userptr);
+		drm_userptr_free(userptr);
+		return;
+	}
 
 	/*
-	 * First the DMA mappings: without the notifier nobody would tell us
-	 * that the pages went away. A dying window is taken down by its own
-	 * invalidation, which the removal waits for.
+	 * A dying window is let go of by its own invalidation, which the
+	 * removal waits for.
 	 */
 	mutex_lock(&userptr->lock);
-	xa_for_each(&userptr->windows, index, window)
+	drm_userptr_for_each_window(window, userptr, index, userptr->start,
+				    userptr->end)
 		if (window->state == DRM_USERPTR_VALID)
-			drm_userptr_window_unmap(userptr, window);
+			drm_userptr_window_release(userptr, window, index);
 	mutex_unlock(&userptr->lock);
 
 	mmu_interval_notifier_remove(&userptr->notifier);
-
-	drm_userptr_windows_free(userptr);
-	mutex_destroy(&userptr->lock);
-	mutex_destroy(&userptr->populate_lock);
+	drm_userptr_free(userptr);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_fini);
 
 static int __init drm_userptr_module_init(void)
 {
-	return drm_userptr_zero_page_init();
+	int err;
+
+	err = drm_userptr_zero_page_init();
+	if (err)
+		return err;
+
+	err = drm_userptr_inval_pool_init();
+	if (err) {
+		drm_userptr_zero_page_fini();
+		return err;
+	}
+
+	drm_userptr_inject_init();
+
+	return 0;
 }
 module_init(drm_userptr_module_init);
 
 static void __exit drm_userptr_module_exit(void)
 {
+	drm_userptr_inject_fini();
+	drm_userptr_inval_pool_fini();
 	drm_userptr_zero_page_fini();
 }
 module_exit(drm_userptr_module_exit);

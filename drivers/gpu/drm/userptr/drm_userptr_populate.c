@@ -8,19 +8,19 @@
  *
  *   populate                               invalidate (any thread)
  *   --------                               -----------------------
- *   lock: state = populating(token); unlock
+ *   lock: state = populating; unlock
  *                                          [a] callback returned before this
  *                                              line, PTEs not cleared yet
  *   read_begin(): sleeps until [a] is over
  *   mmap_read_lock, HMM, unlock
- *                                          [b] callback: lock: token = 0; unlock
- *   lock: token still ours? map, valid; unlock
+ *                                          [b] callback: lock: state = stale
+ *   lock: still populating? map, valid; unlock
  *
- * [a] is why the token comes before read_begin(): after it, PTEs that are about
- * to be cleared are not read. [b] is why the token, and not the sequence number
- * of the whole interval, decides: an invalidation elsewhere in the range costs
- * nothing here, and one in this window cannot hide behind a sequence that was
- * read anew for another one (CVE-2026-63879).
+ * [a] is why the state comes before read_begin(): after it, PTEs that are about
+ * to be cleared are not read. [b] is why the window's state, and not the
+ * sequence number of the whole interval, decides: an invalidation elsewhere in
+ * the range costs nothing here, and one in this window cannot hide behind a
+ * sequence that was read anew for another one (CVE-2026-63879).
  */
 
 #include <linux/hmm.h>
@@ -34,11 +34,6 @@
 #include <trace/events/drm_userptr.h>
 
 #include "drm_userptr_internal.h"
-
-static bool drm_userptr_writable(const struct drm_userptr *userptr)
-{
-	return !(userptr->flags & DRM_USERPTR_READ_ONLY);
-}
 
 /*
  * May this VMA back a window? HMM checks access only where it has to fault, so
@@ -56,15 +51,13 @@ static int drm_userptr_check_vma(struct drm_userptr *userptr,
 	if (drm_userptr_writable(userptr) && !(vma->vm_flags & VM_WRITE))
 		return -EPERM;
 
-	/* hmm_range_fault() cannot wait for a user-space fault handler. */
-	if (userfaultfd_armed(vma))
-		return -EFAULT;
-
 	/*
 	 * memfd_secret memory looks ordinary to HMM, but its pages are not in
-	 * the direct map. GUP knows how to tell, one page is enough.
+	 * the direct map. GUP knows how to tell, one page is enough. Memory with
+	 * a handler in user space cannot be of that kind, and must not be faulted
+	 * here.
 	 */
-	if (vma->vm_file) {
+	if (vma->vm_file && !userfaultfd_armed(vma)) {
 		ret = get_user_pages_remote(vma->vm_mm, addr, 1,
 					    drm_userptr_writable(userptr) ?
 					    FOLL_WRITE : 0, &page, NULL);
@@ -78,11 +71,12 @@ static int drm_userptr_check_vma(struct drm_userptr *userptr,
 	return 0;
 }
 
+/* @handler: somebody in user space handles faults in the range, or in a part. */
 static int drm_userptr_check_vmas(struct drm_userptr *userptr,
 				  unsigned long start, unsigned long end,
-				  unsigned long *fault_addr)
+				  bool *handler, unsigned long *fault_addr)
 {
-	struct mm_struct *mm = userptr->notifier.mm;
+	struct mm_struct *mm = userptr->mm;
 	struct vm_area_struct *vma;
 	unsigned long addr = start;
 	struct vma_iterator vmi;
@@ -100,6 +94,7 @@ static int drm_userptr_check_vmas(struct drm_userptr *userptr,
 			*fault_addr = addr;
 			return err;
 		}
+		*handler |= userfaultfd_armed(vma);
 
 		addr = vma->vm_end;
 		if (addr >= end)
@@ -110,39 +105,64 @@ static int drm_userptr_check_vmas(struct drm_userptr *userptr,
 	return -EFAULT;
 }
 
+/* The first page that does not have what is required of it, or @npages */
+static unsigned long drm_userptr_first_missing(const unsigned long *pfns,
+					       unsigned long npages,
+					       unsigned long required)
+{
+	unsigned long i;
+
+	for (i = 0; i < npages; i++)
+		if ((pfns[i] & required) != required)
+			break;
+
+	return i;
+}
+
 /* Steps 2 and 3: read_begin, then HMM under the mmap lock. */
 static int drm_userptr_collect(struct drm_userptr *userptr,
 			       unsigned long start, unsigned long end,
-			       unsigned long *pfns, unsigned long *fault_addr)
+			       unsigned long *pfns, unsigned long refused,
+			       unsigned long *fault_addr)
 {
+	unsigned long required = HMM_PFN_VALID |
+				 (drm_userptr_writable(userptr) ?
+				  HMM_PFN_WRITE : 0);
 	struct hmm_range range = {
 		.notifier = &userptr->notifier,
 		.start = start,
 		.end = end,
 		.hmm_pfns = pfns,
-		.default_flags = HMM_PFN_REQ_FAULT |
-				 (drm_userptr_writable(userptr) ?
-				  HMM_PFN_REQ_WRITE : 0),
 	};
-	struct mm_struct *mm = userptr->notifier.mm;
+	unsigned long npages = (end - start) >> PAGE_SHIFT, missing;
+	struct mm_struct *mm = userptr->mm;
+	bool handler = false;
 	int err;
 
 	range.notifier_seq = mmu_interval_read_begin(&userptr->notifier);
 
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	err = drm_userptr_check_vmas(userptr, start, end, fault_addr);
+	err = drm_userptr_check_vmas(userptr, start, end, &handler, fault_addr);
 	if (!err) {
-		err = hmm_range_fault(&range);
-		if (err == -EFAULT || err == -EPERM || err == -EINVAL) {
-			unsigned long i = 0;
+		/*
+		 * HMM cannot wait for a handler in user space. Then it only
+		 * looks, and drm_userptr_fault() does the rest.
+		 */
+		if (!handler)
+			range.default_flags = HMM_PFN_REQ_FAULT |
+					      (drm_userptr_writable(userptr) ?
+					       HMM_PFN_REQ_WRITE : 0);
+		err = drm_userptr_should_fail() ? -EBUSY :
+						  hmm_range_fault(&range);
 
-			/* HMM fills from the start; the first hole is it. */
-			while (start + (i + 1) * PAGE_SIZE < end &&
-			       pfns[i] & HMM_PFN_VALID)
-				i++;
-			*fault_addr = start + i * PAGE_SIZE;
-		}
+		/* HMM fills from the start: where it stopped is the reason. */
+		missing = drm_userptr_first_missing(pfns, npages, required);
+		if (missing < npages)
+			*fault_addr = start + missing * PAGE_SIZE;
+		if (!err && missing < npages)
+			err = *fault_addr == refused ? -EFAULT :
+						       DRM_USERPTR_HANDLER;
 	}
 	mmap_read_unlock(mm);
 
@@ -199,8 +219,7 @@ static void drm_userptr_mark_pages(struct drm_userptr *userptr,
 
 /* Step 1. A dying window cannot be taken before its invalidation is over. */
 static bool drm_userptr_window_begin(struct drm_userptr *userptr,
-				     struct drm_userptr_window *window,
-				     u64 *token)
+				     struct drm_userptr_window *window)
 {
 	guard(mutex)(&userptr->lock);
 
@@ -208,28 +227,35 @@ static bool drm_userptr_window_begin(struct drm_userptr *userptr,
 		return false;
 
 	WRITE_ONCE(window->state, DRM_USERPTR_POPULATING);
-	window->token = ++userptr->token;
-	*token = window->token;
+	userptr->populator = current;
+	userptr->disturbed = false;
 
 	return true;
 }
 
-static void drm_userptr_window_abort(struct drm_userptr *userptr,
-				     struct drm_userptr_window *window)
+/* The end of a step that did not make the window valid, and what to call it. */
+static int drm_userptr_window_abort(struct drm_userptr *userptr,
+				    struct drm_userptr_window *window, int err)
 {
 	guard(mutex)(&userptr->lock);
 
-	/* @populate_lock: nobody else made it populating in the meantime. */
-	WRITE_ONCE(window->state, DRM_USERPTR_STALE);
-	window->token = 0;
+	userptr->populator = NULL;
+	if (window->state == DRM_USERPTR_POPULATING)
+		WRITE_ONCE(window->state, err == -EFAULT || err == -EPERM ?
+			   DRM_USERPTR_HOLE : DRM_USERPTR_STALE);
+
+	if (err == DRM_USERPTR_COLLISION && !userptr->disturbed)
+		return DRM_USERPTR_PROGRESS;
+
+	return err;
 }
 
-/*
- * Step 4. @runs holds physical addresses and is taken over on success.
- */
+/* Step 4. @runs is taken over on success. */
 static int drm_userptr_window_publish(struct drm_userptr *userptr,
+				      struct drm_userptr_dma *dma,
 				      struct drm_userptr_window *window,
-				      u64 token, const unsigned long *pfns,
+				      unsigned long index,
+				      const unsigned long *pfns,
 				      unsigned long npages,
 				      u64 *runs, u32 nr_runs)
 {
@@ -237,89 +263,151 @@ static int drm_userptr_window_publish(struct drm_userptr *userptr,
 
 	guard(mutex)(&userptr->lock);
 
-	if (window->token != token)
+	if (window->state != DRM_USERPTR_POPULATING)
 		return DRM_USERPTR_COLLISION;
 
-	err = drm_userptr_window_map(userptr, window, runs, nr_runs);
-	if (err)
-		return err;
+	drm_userptr_window_set_runs(window, runs, nr_runs);
+	if (dma) {
+		err = drm_userptr_dma_map(userptr, dma, index, window);
+		if (err) {
+			window->nr_runs = 0;
+			return err;
+		}
+	}
 
-	window->token = 0;
+	userptr->populator = NULL;
 	drm_userptr_mark_pages(userptr, pfns, npages);
+	drm_userptr_window_set_valid(userptr, window);
 
 	return 0;
 }
 
-static int __drm_userptr_populate(struct drm_userptr *userptr,
-				  struct drm_userptr_window *window,
-				  unsigned long index,
-				  unsigned long *fault_addr)
+/* Steps 3 and 4, with memory for a whole window's pages */
+static int drm_userptr_window_fill(struct drm_userptr *userptr,
+				   struct drm_userptr_dma *dma,
+				   struct drm_userptr_window *window,
+				   unsigned long index, unsigned long *pfns,
+				   u64 *runs, unsigned long refused,
+				   unsigned long *fault_addr)
 {
 	unsigned long start = drm_userptr_window_start(userptr, index);
 	unsigned long end = drm_userptr_window_end(userptr, index);
 	unsigned long npages = (end - start) >> PAGE_SHIFT;
-	unsigned long *pfns;
-	u64 *runs, single;
 	u32 nr_runs;
-	u64 token;
+	u64 *exact;
 	int err;
 
-	if (!drm_userptr_window_begin(userptr, window, &token)) {
-		/* Sleeps until the invalidation's second pass has run. */
-		mmu_interval_read_begin(&userptr->notifier);
-		return DRM_USERPTR_COLLISION;
-	}
-
-	/* Zeroed: HMM keeps sticky bits that it finds in the array. */
-	pfns = kcalloc(npages, sizeof(*pfns), GFP_KERNEL);
-	runs = kmalloc_array(npages, sizeof(*runs), GFP_KERNEL);
-	if (!pfns || !runs) {
-		err = -ENOMEM;
-		goto out_abort;
-	}
-
-	err = drm_userptr_collect(userptr, start, end, pfns, fault_addr);
+	err = drm_userptr_collect(userptr, start, end, pfns, refused,
+				  fault_addr);
 	if (err)
-		goto out_abort;
+		return err;
+
+	if (drm_userptr_should_fail())
+		drm_userptr_inval_forced(userptr, start, end);
 
 	nr_runs = drm_userptr_runs_pack(runs, pfns, npages);
-	if (nr_runs == 1) {
-		single = runs[0];
-		err = drm_userptr_window_publish(userptr, window, token, pfns,
-						 npages, &single, 1);
-	} else {
-		u64 *exact = kmemdup_array(runs, nr_runs, sizeof(*runs),
-					   GFP_KERNEL_ACCOUNT);
-
-		if (!exact) {
-			err = -ENOMEM;
-			goto out_abort;
-		}
-		err = drm_userptr_window_publish(userptr, window, token, pfns,
-						 npages, exact, nr_runs);
+	if (dma) {
+		err = drm_userptr_dma_reserve(userptr, dma, index, nr_runs);
 		if (err)
-			kfree(exact);
+			return err;
 	}
 
-out_abort:
+	if (nr_runs == 1)
+		return drm_userptr_window_publish(userptr, dma, window, index,
+						  pfns, npages, runs, 1);
+
+	exact = drm_userptr_alloc(kmemdup_array(runs, nr_runs, sizeof(*runs),
+						GFP_KERNEL_ACCOUNT));
+	if (!exact)
+		return -ENOMEM;
+	err = drm_userptr_window_publish(userptr, dma, window, index, pfns,
+					 npages, exact, nr_runs);
 	if (err)
-		drm_userptr_window_abort(userptr, window);
+		kfree(exact);
+
+	return err;
+}
+
+/* Collect the pages of a window that is not valid. */
+static int __drm_userptr_populate(struct drm_userptr *userptr,
+				  struct drm_userptr_dma *dma,
+				  struct drm_userptr_window *window,
+				  unsigned long index, unsigned long refused,
+				  unsigned long *fault_addr)
+{
+	unsigned long npages = (drm_userptr_window_end(userptr, index) -
+				drm_userptr_window_start(userptr, index)) >>
+			       PAGE_SHIFT;
+	unsigned long *pfns;
+	u64 *runs;
+	int err;
+
+	/* Zeroed: HMM keeps sticky bits that it finds in the array. */
+	pfns = drm_userptr_alloc(kcalloc(npages, sizeof(*pfns), GFP_KERNEL));
+	runs = drm_userptr_alloc(kmalloc_array(npages, sizeof(*runs),
+					       GFP_KERNEL));
+	if (!pfns || !runs) {
+		err = -ENOMEM;
+		goto out_free;
+	}
+
+	if (!drm_userptr_window_begin(userptr, window)) {
+		/* Sleeps until the invalidation's second pass has run. */
+		mmu_interval_read_begin(&userptr->notifier);
+		err = DRM_USERPTR_COLLISION;
+		goto out_free;
+	}
+
+	err = drm_userptr_window_fill(userptr, dma, window, index, pfns, runs,
+				      refused, fault_addr);
+	if (err)
+		err = drm_userptr_window_abort(userptr, window, err);
+
+out_free:
 	kfree(runs);
 	kfree(pfns);
 
 	return err;
 }
 
-/*
- * Make one window valid, in one step.
- *
- * Returns 0, DRM_USERPTR_COLLISION if the step was lost and is worth another
- * try, -EFAULT or -EPERM (with @fault_addr), -EINTR, -ENOMEM.
- */
-int drm_userptr_populate(struct drm_userptr *userptr, unsigned long index,
-			 unsigned long *fault_addr)
+/* Map a window that is valid already for one more device. */
+static int drm_userptr_window_share(struct drm_userptr *userptr,
+				    struct drm_userptr_dma *dma,
+				    struct drm_userptr_window *window,
+				    unsigned long index)
 {
-	struct mm_struct *mm = userptr->notifier.mm;
+	u32 nr_runs;
+	int err;
+
+	scoped_guard(mutex, &userptr->lock)
+		nr_runs = window->nr_runs;
+
+	err = drm_userptr_dma_reserve(userptr, dma, index, nr_runs);
+	if (err)
+		return err;
+
+	guard(mutex)(&userptr->lock);
+
+	/* With @populate_lock held, it is the same one if it is valid. */
+	if (window->state != DRM_USERPTR_VALID)
+		return DRM_USERPTR_COLLISION;
+
+	return drm_userptr_dma_map(userptr, dma, index, window);
+}
+
+/*
+ * Make one window valid, in one step, and map it for the device unless @dma is
+ * NULL. @refused: where a handler in user space had the chance and did not help.
+ *
+ * Returns 0, DRM_USERPTR_COLLISION or DRM_USERPTR_PROGRESS if it is worth
+ * another try, DRM_USERPTR_HANDLER, -EFAULT or -EPERM (all three with
+ * @fault_addr), -EINTR, -ENOMEM.
+ */
+int drm_userptr_populate(struct drm_userptr *userptr,
+			 struct drm_userptr_dma *dma, unsigned long index,
+			 unsigned long refused, unsigned long *fault_addr)
+{
+	struct mm_struct *mm = userptr->mm;
 	struct drm_userptr_window *window;
 	int err;
 
@@ -336,19 +424,17 @@ int drm_userptr_populate(struct drm_userptr *userptr, unsigned long index,
 		goto out_mmput;
 
 	window = drm_userptr_window_get(userptr, index);
-	if (IS_ERR(window)) {
+	if (IS_ERR(window))
 		err = PTR_ERR(window);
-		goto out_unlock;
-	}
-
-	/* Another submission may have been here first. */
-	if (!drm_userptr_window_valid(userptr, index))
-		err = __drm_userptr_populate(userptr, window, index,
-					     fault_addr);
+	else if (!drm_userptr_window_valid(userptr, index))
+		err = __drm_userptr_populate(userptr, dma, window, index,
+					     refused, fault_addr);
+	/* Another submission was here first. */
+	else if (dma && !drm_userptr_dma_mapped(userptr, dma, index))
+		err = drm_userptr_window_share(userptr, dma, window, index);
 
 	trace_drm_userptr_populate(userptr, index, err);
 
-out_unlock:
 	mutex_unlock(&userptr->populate_lock);
 out_mmput:
 	/* Not mmput(): exit_mmap() calls back, and callers hold locks. */

@@ -26,6 +26,8 @@
 #include <linux/bitmap.h>
 #include <linux/dma-fence.h>
 #include <linux/export.h>
+#include <linux/mmap_lock.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
 #include <trace/events/drm_userptr.h>
@@ -38,9 +40,20 @@
  * populate takes longer and so is hit more often. Whatever it finds valid it
  * keeps, so only somebody who shoots at the same windows over and over runs
  * into this.
+ *
+ * A step that is lost to what its own faults did (broke copy-on-write, migrated
+ * a page) has moved at least one page on, so it counts as one page; others
+ * count as a window.
  */
 #define DRM_USERPTR_RETRY_BASE		256
 #define DRM_USERPTR_RETRY_PER_WINDOW	16
+
+static u64 drm_userptr_budget(unsigned long windows)
+{
+	return (DRM_USERPTR_RETRY_BASE +
+		(u64)windows * DRM_USERPTR_RETRY_PER_WINDOW) *
+	       DRM_USERPTR_WINDOW_PAGES;
+}
 
 /**
  * drm_userptr_submit_init() - begin a submission
@@ -57,7 +70,8 @@ void drm_userptr_submit_init(struct drm_userptr_submit *submit,
 
 	*submit = (struct drm_userptr_submit) {
 		.vm = vm,
-		.budget = DRM_USERPTR_RETRY_BASE,
+		.budget = drm_userptr_budget(0),
+		.fault_refused = ULONG_MAX,
 	};
 }
 EXPORT_SYMBOL_GPL(drm_userptr_submit_init);
@@ -74,41 +88,111 @@ static int drm_userptr_submit_check(struct drm_userptr_submit *submit)
 	return 0;
 }
 
+/* One step for one window. */
+static int drm_userptr_submit_step(struct drm_userptr_submit *submit,
+				   struct drm_userptr *userptr,
+				   struct drm_userptr_dma *dma,
+				   unsigned long index,
+				   unsigned long *fault_addr)
+{
+	int err;
+
+	err = drm_userptr_submit_check(submit);
+	if (err)
+		return err;
+
+	err = drm_userptr_populate(userptr, dma, index, submit->fault_refused,
+				   fault_addr);
+	switch (err) {
+	case DRM_USERPTR_COLLISION:
+		submit->lost += DRM_USERPTR_WINDOW_PAGES;
+		break;
+	case DRM_USERPTR_PROGRESS:
+		submit->lost++;
+		break;
+	case DRM_USERPTR_HANDLER:
+		submit->lost++;
+		mmgrab(userptr->mm);
+		submit->fault_mm = userptr->mm;
+		submit->fault_start = *fault_addr;
+		submit->fault_end = drm_userptr_window_end(userptr, index);
+		submit->fault_write = drm_userptr_writable(userptr);
+		return -EBUSY;
+	}
+
+	return err;
+}
+
+/*
+ * With holes allowed it does not end at the first: @binding->error says that
+ * there are some, and @binding->fault_addr where the first is.
+ */
 static int drm_userptr_populate_binding(struct drm_userptr_submit *submit,
 					struct drm_userptr_binding *binding)
 {
 	unsigned long nr = drm_userptr_binding_windows(binding);
 	unsigned long first = drm_userptr_binding_first(binding);
+	struct drm_userptr *userptr = binding->userptr;
 	struct drm_userptr_vm *vm = submit->vm;
-	unsigned long bit;
+	unsigned long bit, fault_addr;
 	int err;
 
-	submit->budget = max(submit->budget,
-			     DRM_USERPTR_RETRY_BASE +
-			     (u64)nr * DRM_USERPTR_RETRY_PER_WINDOW);
+	submit->budget = max(submit->budget, drm_userptr_budget(nr));
+	binding->error = 0;
 
 	/*
 	 * An advisory look at the bits, which may be cleared while we walk: the
 	 * commit looks again. Bits are only set under the outer lock.
 	 */
 	for_each_clear_bit(bit, binding->mapped, nr) {
-		while (!drm_userptr_window_valid(binding->userptr, first + bit)) {
-			err = drm_userptr_submit_check(submit);
-			if (err)
+		while (!drm_userptr_window_valid(userptr, first + bit) ||
+		       !drm_userptr_dma_mapped(userptr, binding->dma, first + bit)) {
+			err = drm_userptr_submit_step(submit, userptr,
+						      binding->dma, first + bit,
+						      &fault_addr);
+			if (!err) {
+				/* If it is lost again, the commit will say. */
+				atomic64_inc(&vm->stats.windows);
+				if (drm_userptr_should_fail())
+					drm_userptr_inval_forced(userptr,
+								 binding->start,
+								 binding->end);
+				break;
+			}
+			if (err > 0)
+				continue;
+			if (err != -EFAULT && err != -EPERM)
 				return err;
 
-			err = drm_userptr_populate(binding->userptr, first + bit,
-						   &binding->fault_addr);
-			if (err < 0)
-				return err;
-			if (err == DRM_USERPTR_COLLISION)
-				submit->lost++;
-			else
-				atomic64_inc(&vm->stats.windows);
+			if (!binding->error) {
+				binding->error = err;
+				binding->fault_addr = fault_addr;
+			}
+			if (!(vm->flags & DRM_USERPTR_VM_HOLES))
+				return 0;
+			break;
 		}
 	}
 
 	return 0;
+}
+
+/*
+ * Has the process changed its mappings since the dead bindings were last looked
+ * at? Memory may be back, and nothing tells of that. Without per-VMA locks there
+ * is no number to compare, then the answer is always yes.
+ */
+static bool drm_userptr_vm_dead_changed(struct drm_userptr_vm *vm)
+{
+	if (vm->dead_seq_valid &&
+	    !mmap_lock_speculate_retry(vm->mm, vm->dead_seq))
+		return false;
+
+	/* Before they are looked at, so that no change is missed. */
+	vm->dead_seq_valid = mmap_lock_speculate_try_begin(vm->mm,
+							   &vm->dead_seq);
+
+	return true;
 }
 
 /**
@@ -116,17 +200,20 @@ static int drm_userptr_populate_binding(struct drm_userptr_submit *submit,
  * @submit: the submission
  *
  * The first step in the body of drm_userptr_until_valid(). Looks at
- * &drm_userptr_vm.invalidated only; nothing to do if that is empty. Bindings
- * whose memory is gone, or may not be written, move to &drm_userptr_vm.dead with
- * &drm_userptr_binding.error set; whether the job needs one of them is for the
- * driver to say.
+ * &drm_userptr_vm.invalidated, and at &drm_userptr_vm.dead if the process has
+ * changed its mappings since the last time; nothing to do if both are empty.
+ * Bindings whose memory is gone, or may not be written, get
+ * &drm_userptr_binding.error set. Without %DRM_USERPTR_VM_HOLES they move to
+ * &drm_userptr_vm.dead; whether the job needs one of them is for the driver to
+ * say.
  *
  * Context: process context, the VM's outer lock held, no dma_resv, no mmap
  * lock. Faults in user memory.
  *
- * Return: 0; -EAGAIN if the budget is used up, -ERESTARTSYS or -EINTR if a
- * signal came first, -ENOMEM. On an error everything is left to be looked at
- * again.
+ * Return: 0; -EBUSY if a fault handler in user space has to run first: drop the
+ * VM's outer lock, call drm_userptr_submit_fault(), take the lock again and go
+ * round; -EAGAIN if the budget is used up, -ERESTARTSYS or -EINTR if a signal
+ * came first, -ENOMEM. On an error everything is left to be looked at again.
  */
 int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
 {
@@ -153,6 +240,8 @@ int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
 	 * one from the private list, too; then it waits for the next pass.
 	 */
 	down_read(&vm->notifier_lock);
+	if (drm_userptr_vm_dead_changed(vm))
+		list_splice_tail_init(&vm->dead, &vm->invalidated);
 	list_splice_init(&vm->invalidated, &todo);
 	while (!list_empty(&todo)) {
 		binding = list_first_entry(&todo, typeof(*binding), vm_link);
@@ -162,14 +251,10 @@ int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
 		err = drm_userptr_populate_binding(submit, binding);
 
 		down_read(&vm->notifier_lock);
-		binding->error = 0;
-		if (err == -EFAULT || err == -EPERM) {
-			binding->error = err;
-			list_move_tail(&binding->vm_link, &vm->dead);
-			err = 0;
-		}
 		if (err)
 			break;
+		if (binding->error && !(vm->flags & DRM_USERPTR_VM_HOLES))
+			list_move_tail(&binding->vm_link, &vm->dead);
 	}
 	list_splice_tail(&todo, &vm->invalidated);
 	up_read(&vm->notifier_lock);
@@ -178,27 +263,75 @@ int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
 }
 EXPORT_SYMBOL_GPL(drm_userptr_submit_populate);
 
+/**
+ * drm_userptr_submit_fault() - wait for a fault handler in user space
+ * @submit: a submission for which drm_userptr_submit_populate() returned -EBUSY
+ *
+ * Must be called then, whether the submission goes on or not.
+ *
+ * Context: process context, no locks held: the handler may need them.
+ *
+ * Return: 0, also if the handler did not help: then populate will say so;
+ * -ERESTARTSYS if a signal came first, -ENOMEM.
+ */
+int drm_userptr_submit_fault(struct drm_userptr_submit *submit)
+{
+	struct mm_struct *mm = submit->fault_mm;
+	int err;
+
+	submit->fault_mm = NULL;
+	err = drm_userptr_fault(mm, submit->fault_start, submit->fault_end,
+				submit->fault_write);
+	mmdrop(mm);
+
+	if (err == -EFAULT) {
+		submit->fault_refused = submit->fault_start;
+		err = 0;
+	}
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(drm_userptr_submit_fault);
+
 static void drm_userptr_map_window(struct drm_userptr_binding *binding,
 				   struct drm_userptr_window *window,
 				   unsigned long index)
 {
-	const u64 *runs = drm_userptr_window_runs(window);
 	const struct drm_userptr_vm_ops *ops = binding->vm->ops;
-	unsigned long cpu = drm_userptr_window_start(binding->userptr, index);
+	struct drm_userptr *userptr = binding->userptr;
+	unsigned long cpu = drm_userptr_window_start(userptr, index);
+	unsigned long window_end = drm_userptr_window_end(userptr, index);
 	u32 i;
 
 	/* The binding may be only a part of the window. */
-	for (i = 0; i < window->nr_runs; i++) {
-		u64 size = drm_userptr_run_size(runs[i]);
-		unsigned long start = max(cpu, binding->start);
-		unsigned long end = min(cpu + size, binding->end);
+	for (i = 0; cpu < window_end; i++) {
+		unsigned long start, end;
+		dma_addr_t dma;
+		u64 size;
 
+		dma = drm_userptr_dma_piece(userptr, binding->dma, index,
+					    window, cpu, i, &size);
+		start = max(cpu, binding->start);
+		end = min(cpu + size, binding->end);
 		if (start < end)
 			ops->map(binding, binding->addr + (start - binding->start),
-				 drm_userptr_run_addr(runs[i]) + (start - cpu),
-				 end - start);
+				 dma + (start - cpu), end - start);
 		cpu += size;
 	}
+}
+
+/* Was there no memory when last looked at, with nothing heard since? */
+static bool drm_userptr_is_hole(struct drm_userptr_binding *binding,
+				unsigned long index)
+{
+	struct drm_userptr_window *window;
+
+	if (!(binding->vm->flags & DRM_USERPTR_VM_HOLES) || !binding->error)
+		return false;
+
+	window = drm_userptr_window_lookup(binding->userptr, index);
+
+	return window && READ_ONCE(window->state) == DRM_USERPTR_HOLE;
 }
 
 /* Write the PTEs of freshly valid windows. False if a window is not valid. */
@@ -210,15 +343,22 @@ static bool drm_userptr_map_binding(struct drm_userptr_binding *binding)
 
 	drm_userptr_vm_assert_commit(binding->vm);
 
+	/* As if something had been invalidated. */
+	if (drm_userptr_should_fail())
+		return false;
+
 	for_each_clear_bit(bit, binding->mapped, nr) {
 		struct drm_userptr_window *window;
 
 		window = drm_userptr_window_valid(binding->userptr, first + bit);
-		if (!window)
+		if (window &&
+		    drm_userptr_dma_mapped(binding->userptr, binding->dma,
+					   first + bit)) {
+			drm_userptr_map_window(binding, window, first + bit);
+			__set_bit(bit, binding->mapped);
+		} else if (!drm_userptr_is_hole(binding, first + bit)) {
 			return false;
-
-		drm_userptr_map_window(binding, window, first + bit);
-		__set_bit(bit, binding->mapped);
+		}
 	}
 
 	return true;
@@ -250,12 +390,15 @@ int drm_userptr_commit_begin(struct drm_userptr_submit *submit)
 	list_for_each_entry_safe(binding, next, &vm->invalidated, vm_link) {
 		if (!drm_userptr_map_binding(binding)) {
 			up_read(&vm->notifier_lock);
-			submit->lost++;
+			submit->lost += DRM_USERPTR_WINDOW_PAGES;
 			atomic64_inc(&vm->stats.retries);
 			trace_drm_userptr_commit(vm, submit->tries, -EAGAIN);
 			return -EAGAIN;
 		}
-		list_del_init(&binding->vm_link);
+		if (binding->error)
+			list_move_tail(&binding->vm_link, &vm->dead);
+		else
+			list_del_init(&binding->vm_link);
 	}
 
 	return 0;
@@ -319,23 +462,20 @@ int drm_userptr_probe(struct drm_userptr *userptr, unsigned long *fault_addr)
 	unsigned long index = drm_userptr_window_index(userptr->start);
 	unsigned long last = drm_userptr_window_index(userptr->end - 1);
 	struct drm_userptr_submit submit = {
-		.budget = DRM_USERPTR_RETRY_BASE +
-			  (u64)(last - index + 1) * DRM_USERPTR_RETRY_PER_WINDOW,
+		.budget = drm_userptr_budget(last - index + 1),
+		.fault_refused = ULONG_MAX,
 	};
 	int err;
 
 	while (index <= last) {
-		err = drm_userptr_submit_check(&submit);
-		if (err)
-			return err;
-
-		err = drm_userptr_populate(userptr, index, fault_addr);
+		err = drm_userptr_submit_step(&submit, userptr, NULL, index,
+					      fault_addr);
+		if (err == -EBUSY)
+			err = drm_userptr_submit_fault(&submit);
+		else if (!err)
+			index++;
 		if (err < 0)
 			return err;
-		if (err == DRM_USERPTR_COLLISION)
-			submit.lost++;
-		else
-			index++;
 	}
 
 	return 0;

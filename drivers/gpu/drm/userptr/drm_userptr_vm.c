@@ -18,19 +18,23 @@
 /**
  * drm_userptr_vm_init() - make the userptr part of a device address space
  * @vm: zeroed memory
- * @dev: the device, the same as that of the userptrs to be bound
+ * @dev: the device
  * @ops: what to do to it
+ * @flags: DRM_USERPTR_VM_*
  *
  * The VM belongs to current->mm. Name the outer lock with
  * drm_userptr_vm_set_lock() next.
  *
  * Context: process context with current->mm set.
  *
- * Return: 0; -EINVAL if an op is missing or there is no mm, -ENOMEM.
+ * Return: 0; -EINVAL if an op is missing, for a bad flag, or if there is no mm,
+ * -ENOMEM.
  */
 int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
-			const struct drm_userptr_vm_ops *ops)
+			const struct drm_userptr_vm_ops *ops, u32 flags)
 {
+	if (flags & ~DRM_USERPTR_VM_HOLES)
+		return -EINVAL;
 	if (!ops->map || !ops->zap || !ops->tlb_submit || !ops->tlb_wait ||
 	    !current->mm)
 		return -EINVAL;
@@ -41,6 +45,7 @@ int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
 
 	vm->ops = ops;
 	vm->dev = dev;
+	vm->flags = flags;
 	init_rwsem(&vm->notifier_lock);
 	INIT_LIST_HEAD(&vm->invalidated);
 	INIT_LIST_HEAD(&vm->dead);
@@ -105,21 +110,25 @@ EXPORT_SYMBOL_GPL(drm_userptr_vm_wait_idle);
  * @size: length in bytes, a multiple of the page size
  * @addr: device address of @start
  *
- * Changes nothing in the VM. Undone by drm_userptr_binding_fini().
+ * Changes nothing in the VM. Undone by drm_userptr_binding_fini(). One userptr
+ * may be bound in several VMs and on several devices, and more than once in
+ * each: its pages are collected once, and DMA-mapped once for each device.
  *
  * Context: process context.
  *
- * Return: 0; -EINVAL if the range is not within @userptr or the two are for
- * different devices, -ENOMEM.
+ * Return: 0; -EINVAL if the range is not within @userptr, -EOPNOTSUPP if the
+ * VM's device cannot do coherent DMA, -ENOMEM.
  */
 int drm_userptr_binding_init(struct drm_userptr_binding *binding,
 			     struct drm_userptr_vm *vm,
 			     struct drm_userptr *userptr,
 			     unsigned long start, unsigned long size, u64 addr)
 {
+	unsigned long longs;
+
 	if (!size || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(size) ||
 	    start < userptr->start || start >= userptr->end ||
-	    size > userptr->end - start || vm->dev != userptr->dev)
+	    size > userptr->end - start)
 		return -EINVAL;
 
 	binding->userptr = userptr;
@@ -130,10 +139,19 @@ int drm_userptr_binding_init(struct drm_userptr_binding *binding,
 	binding->remove_seq = U64_MAX;
 	INIT_LIST_HEAD(&binding->vm_link);
 
-	binding->mapped = kvcalloc(BITS_TO_LONGS(drm_userptr_binding_windows(binding)),
-				   sizeof(long), GFP_KERNEL_ACCOUNT);
+	longs = BITS_TO_LONGS(drm_userptr_binding_windows(binding));
+	binding->mapped = drm_userptr_alloc(kvcalloc(longs, sizeof(long),
+						     GFP_KERNEL_ACCOUNT));
+	if (!binding->mapped)
+		return -ENOMEM;
 
-	return binding->mapped ? 0 : -ENOMEM;
+	binding->dma = drm_userptr_dma_get(userptr, vm->dev);
+	if (IS_ERR(binding->dma)) {
+		kvfree(binding->mapped);
+		return PTR_ERR(binding->dma);
+	}
+
+	return 0;
 }
 EXPORT_SYMBOL_GPL(drm_userptr_binding_init);
 
@@ -146,6 +164,7 @@ EXPORT_SYMBOL_GPL(drm_userptr_binding_init);
 void drm_userptr_binding_fini(struct drm_userptr_binding *binding)
 {
 	WARN(!list_empty(&binding->vm_link), "userptr is still bound\n");
+	drm_userptr_dma_put(binding->userptr, binding->dma);
 	kvfree(binding->mapped);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_binding_fini);

@@ -4,9 +4,9 @@
  */
 
 /*
- * Windows and runs: which parts of a userptr are valid, and at which DMA
- * addresses they are. A window costs 24 bytes, and 8 for each run when it has
- * more than one; one that was never used costs nothing.
+ * Windows and runs: which parts of a userptr are valid, and what memory they
+ * are. Windows come in leaves of up to 128 MiB, which are made when first used:
+ * 16 bytes for each 2 MiB, and 8 for each run where there is more than one.
  */
 
 #include <linux/hmm.h>
@@ -15,33 +15,91 @@
 
 #include "drm_userptr_internal.h"
 
+static unsigned long drm_userptr_leaf_index(unsigned long index)
+{
+	return index / DRM_USERPTR_LEAF_WINDOWS;
+}
+
+/* The first leaf begins with the userptr. */
+static unsigned long drm_userptr_leaf_first(struct drm_userptr *userptr,
+					    unsigned long leaf)
+{
+	return max(leaf * DRM_USERPTR_LEAF_WINDOWS,
+		   drm_userptr_window_index(userptr->start));
+}
+
+static unsigned long drm_userptr_leaf_last(struct drm_userptr *userptr,
+					   unsigned long leaf)
+{
+	return min(leaf * DRM_USERPTR_LEAF_WINDOWS +
+		   DRM_USERPTR_LEAF_WINDOWS - 1,
+		   drm_userptr_window_index(userptr->end - 1));
+}
+
+/* The window, or NULL if nobody asked for it or its neighbours yet. */
+struct drm_userptr_window *
+drm_userptr_window_lookup(struct drm_userptr *userptr, unsigned long index)
+{
+	unsigned long leaf = drm_userptr_leaf_index(index);
+	struct drm_userptr_window *windows;
+
+	windows = xa_load(&userptr->leaves, leaf);
+
+	return windows ? windows + (index - drm_userptr_leaf_first(userptr, leaf)) :
+			 NULL;
+}
+
+/* The first window from *@index to @last that exists, or NULL. */
+struct drm_userptr_window *
+drm_userptr_window_next(struct drm_userptr *userptr, unsigned long *index,
+			unsigned long last)
+{
+	unsigned long leaf = drm_userptr_leaf_index(*index);
+	struct drm_userptr_window *windows;
+	unsigned long first;
+
+	windows = xa_find(&userptr->leaves, &leaf,
+			  drm_userptr_leaf_index(last), XA_PRESENT);
+	if (!windows)
+		return NULL;
+
+	first = drm_userptr_leaf_first(userptr, leaf);
+	*index = max(*index, first);
+
+	return *index <= last ? windows + (*index - first) : NULL;
+}
+
 /*
- * Get a window, making it if there is none yet. Entries are never taken out
- * before drm_userptr_fini(), so what a lockless reader finds stays.
+ * Get a window, making it if there is none yet. Leaves stay until
+ * drm_userptr_fini(), so what a lockless reader finds stays.
  */
 struct drm_userptr_window *
 drm_userptr_window_get(struct drm_userptr *userptr, unsigned long index)
 {
-	struct drm_userptr_window *window;
+	unsigned long leaf = drm_userptr_leaf_index(index);
+	struct drm_userptr_window *windows;
 	int err;
 
 	lockdep_assert_held(&userptr->populate_lock);
 
-	window = xa_load(&userptr->windows, index);
-	if (window)
-		return window;
+	windows = drm_userptr_window_lookup(userptr, index);
+	if (windows)
+		return windows;
 
-	window = kzalloc_obj(*window, GFP_KERNEL_ACCOUNT);
-	if (!window)
+	windows = drm_userptr_alloc(kcalloc(drm_userptr_leaf_last(userptr, leaf) -
+					    drm_userptr_leaf_first(userptr, leaf) + 1,
+					    sizeof(*windows), GFP_KERNEL_ACCOUNT));
+	if (!windows)
 		return ERR_PTR(-ENOMEM);
 
-	err = xa_insert(&userptr->windows, index, window, GFP_KERNEL_ACCOUNT);
+	err = drm_userptr_should_fail() ? -ENOMEM :
+	      xa_insert(&userptr->leaves, leaf, windows, GFP_KERNEL_ACCOUNT);
 	if (err) {
-		kfree(window);
+		kfree(windows);
 		return ERR_PTR(err);
 	}
 
-	return window;
+	return drm_userptr_window_lookup(userptr, index);
 }
 
 /*
@@ -56,9 +114,11 @@ drm_userptr_window_get(struct drm_userptr *userptr, unsigned long index)
 struct drm_userptr_window *
 drm_userptr_window_valid(struct drm_userptr *userptr, unsigned long index)
 {
-	struct drm_userptr_window *window = xa_load(&userptr->windows, index);
+	struct drm_userptr_window *window;
 
-	/* Pairs with smp_store_release() in drm_userptr_window_map(). */
+	window = drm_userptr_window_lookup(userptr, index);
+
+	/* Pairs with smp_store_release() in drm_userptr_window_set_valid(). */
 	if (!window || smp_load_acquire(&window->state) != DRM_USERPTR_VALID)
 		return NULL;
 
@@ -92,6 +152,20 @@ static phys_addr_t drm_userptr_pfn_to_phys(unsigned long pfn)
 	       page_to_phys(drm_userptr_zero_page) : phys;
 }
 
+/* One more page at the end of @nr runs; returns how many they are then. */
+u32 drm_userptr_runs_add(u64 *runs, u32 nr, phys_addr_t phys)
+{
+	if (nr && drm_userptr_run_addr(runs[nr - 1]) +
+		  drm_userptr_run_size(runs[nr - 1]) == phys) {
+		runs[nr - 1]++;
+		return nr;
+	}
+
+	runs[nr] = phys;
+
+	return nr + 1;
+}
+
 /*
  * Turn what HMM found into runs of physically contiguous pages. Looks at
  * numbers only, so it needs no lock.
@@ -102,94 +176,45 @@ u32 drm_userptr_runs_pack(u64 *runs, const unsigned long *pfns,
 	unsigned long i;
 	u32 nr = 0;
 
-	for (i = 0; i < npages; i++) {
-		u64 phys = drm_userptr_pfn_to_phys(pfns[i]);
-
-		if (nr && drm_userptr_run_addr(runs[nr - 1]) +
-			  drm_userptr_run_size(runs[nr - 1]) == phys)
-			runs[nr - 1]++;
-		else
-			runs[nr++] = phys;
-	}
+	for (i = 0; i < npages; i++)
+		nr = drm_userptr_runs_add(runs, nr,
+					  drm_userptr_pfn_to_phys(pfns[i]));
 
 	return nr;
 }
 
-static enum dma_data_direction
-drm_userptr_dma_direction(const struct drm_userptr *userptr)
+/* Takes over @runs if there is more than one. */
+void drm_userptr_window_set_runs(struct drm_userptr_window *window, u64 *runs,
+				 u32 nr_runs)
 {
-	return userptr->flags & DRM_USERPTR_READ_ONLY ?
-		DMA_TO_DEVICE : DMA_BIDIRECTIONAL;
-}
-
-/*
- * The device reaches the pages while the CPU does, so there is no ownership to
- * hand over and no bounce buffer to sync: mapping fails where one is needed.
- */
-#define DRM_USERPTR_DMA_ATTRS	DMA_ATTR_REQUIRE_COHERENT
-
-static void drm_userptr_runs_unmap(struct drm_userptr *userptr,
-				   const u64 *runs, u32 nr_runs)
-{
-	enum dma_data_direction dir = drm_userptr_dma_direction(userptr);
-	u32 i;
-
-	for (i = 0; i < nr_runs; i++)
-		dma_unmap_phys(userptr->dev, drm_userptr_run_addr(runs[i]),
-			       drm_userptr_run_size(runs[i]), dir,
-			       DRM_USERPTR_DMA_ATTRS);
-}
-
-/*
- * DMA-map the physical runs, in place, and make the window valid. Takes over
- * @runs (kmalloc'ed if more than one) if it succeeds.
- */
-int drm_userptr_window_map(struct drm_userptr *userptr,
-			   struct drm_userptr_window *window,
-			   u64 *runs, u32 nr_runs)
-{
-	enum dma_data_direction dir = drm_userptr_dma_direction(userptr);
-	u32 i;
-
-	lockdep_assert_held(&userptr->lock);
-
-	for (i = 0; i < nr_runs; i++) {
-		u64 pages = runs[i] & DRM_USERPTR_RUN_PAGES_MASK;
-		dma_addr_t dma;
-
-		dma = dma_map_phys(userptr->dev, drm_userptr_run_addr(runs[i]),
-				   drm_userptr_run_size(runs[i]), dir,
-				   DRM_USERPTR_DMA_ATTRS);
-		if (dma_mapping_error(userptr->dev, dma)) {
-			drm_userptr_runs_unmap(userptr, runs, i);
-			return -ENOMEM;
-		}
-		runs[i] = dma | pages;
-	}
-
 	window->nr_runs = nr_runs;
 	if (nr_runs == 1)
 		window->run = runs[0];
 	else
 		window->runs = runs;
-
-	/* Pairs with smp_load_acquire() in drm_userptr_window_valid(). */
-	smp_store_release(&window->state, DRM_USERPTR_VALID);
-
-	return 0;
 }
 
-/*
- * Take the DMA mappings of a dying window down; it is stale from then on. Frees
- * memory but allocates none, so the notifier callback may call it.
- */
-void drm_userptr_window_unmap(struct drm_userptr *userptr,
-			      struct drm_userptr_window *window)
+void drm_userptr_window_set_valid(struct drm_userptr *userptr,
+				  struct drm_userptr_window *window)
 {
 	lockdep_assert_held(&userptr->lock);
 
-	drm_userptr_runs_unmap(userptr, drm_userptr_window_runs(window),
-			       window->nr_runs);
+	/* Pairs with smp_load_acquire() in drm_userptr_window_valid(). */
+	smp_store_release(&window->state, DRM_USERPTR_VALID);
+}
+
+/*
+ * Let go of the pages of a window that no device reaches any more; it is stale
+ * from then on. Frees memory but allocates none, so the notifier callback may
+ * call it.
+ */
+void drm_userptr_window_release(struct drm_userptr *userptr,
+				struct drm_userptr_window *window,
+				unsigned long index)
+{
+	lockdep_assert_held(&userptr->lock);
+
+	drm_userptr_dma_unmap_all(userptr, index, window);
 	if (window->nr_runs > 1)
 		kfree(window->runs);
 	window->nr_runs = 0;
@@ -200,13 +225,10 @@ void drm_userptr_window_unmap(struct drm_userptr *userptr,
 /* The notifier is removed and nothing is bound: nobody else looks. */
 void drm_userptr_windows_free(struct drm_userptr *userptr)
 {
-	struct drm_userptr_window *window;
-	unsigned long index;
+	struct drm_userptr_window *windows;
+	unsigned long leaf;
 
-	xa_for_each(&userptr->windows, index, window) {
-		WARN_ON(window->state == DRM_USERPTR_VALID ||
-			window->state == DRM_USERPTR_DYING);
-		kfree(window);
-	}
-	xa_destroy(&userptr->windows);
+	xa_for_each(&userptr->leaves, leaf, windows)
+		kfree(windows);
+	xa_destroy(&userptr->leaves);
 }

@@ -238,7 +238,8 @@ static int vgem_exec_check_dead(struct vgem_exec *exec)
 	struct drm_gpuva *va;
 	unsigned int i;
 
-	if (list_empty(&exec->queue->vm->userptr.dead))
+	if (list_empty(&exec->queue->vm->userptr.dead) ||
+	    exec->queue->vm->userptr.flags & DRM_USERPTR_VM_HOLES)
 		return 0;
 
 	vgem_exec_for_each_range(range, ranges, exec, op, i) {
@@ -282,6 +283,20 @@ static void vgem_exec_publish(struct vgem_exec *exec,
 	dma_fence_end_signalling(cookie);
 }
 
+/* With the VM unlocked: the handler may be about to use it. */
+static int vgem_exec_fault(struct vgem_exec *exec,
+			   struct drm_userptr_submit *submit)
+{
+	struct vgem_queue *queue = exec->queue;
+	int err;
+
+	mutex_unlock(&queue->vm->lock);
+	err = drm_userptr_submit_fault(submit);
+	mutex_lock(&queue->vm->lock);
+
+	return err ?: queue->killed ? -ENOENT : 0;
+}
+
 static int vgem_exec_submit(struct vgem_exec *exec)
 {
 	struct drm_gpuvm_exec vm_exec = {
@@ -299,6 +314,12 @@ static int vgem_exec_submit(struct vgem_exec *exec)
 
 	drm_userptr_until_valid(&submit) {
 		err = drm_userptr_submit_populate(&submit);
+		if (err == -EBUSY) {
+			err = vgem_exec_fault(exec, &submit);
+			if (err)
+				break;
+			continue;
+		}
 		if (err)
 			break;
 

@@ -90,8 +90,10 @@ struct drm_gem_object *vgem_userptr_create(struct drm_device *dev, u64 addr,
 
 	INIT_WORK(&bo->free_work, vgem_userptr_free_work);
 	err = drm_userptr_init(&bo->userptr, dev->dev, addr, size,
-			       flags & DRM_VGEM_USERPTR_READ_ONLY ?
-			       DRM_USERPTR_READ_ONLY : 0);
+			       (flags & DRM_VGEM_USERPTR_READ_ONLY ?
+				DRM_USERPTR_READ_ONLY : 0) |
+			       (flags & DRM_VGEM_USERPTR_PIN ?
+				DRM_USERPTR_PIN : 0));
 	if (err) {
 		kfree(bo);
 		return ERR_PTR(err);
@@ -120,7 +122,8 @@ int vgem_userptr_create_ioctl(struct drm_device *dev, void *data,
 	u32 handle;
 	int err;
 
-	if (args->flags & ~(DRM_VGEM_USERPTR_READ_ONLY | DRM_VGEM_USERPTR_PROBE))
+	if (args->flags & ~(DRM_VGEM_USERPTR_READ_ONLY |
+			    DRM_VGEM_USERPTR_PROBE | DRM_VGEM_USERPTR_PIN))
 		return -EINVAL;
 
 	obj = vgem_userptr_create(dev, args->addr, args->size, args->flags);

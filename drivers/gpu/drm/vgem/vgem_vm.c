@@ -72,7 +72,7 @@ static const struct drm_gpuvm_ops vgem_gpuvm_ops = {
 	.vm_free = vgem_vm_free,
 };
 
-static struct vgem_vm *vgem_vm_create(struct drm_device *dev)
+static struct vgem_vm *vgem_vm_create(struct drm_device *dev, u32 flags)
 {
 	struct drm_gem_object *r_obj;
 	struct vgem_vm *vm;
@@ -88,7 +88,9 @@ static struct vgem_vm *vgem_vm_create(struct drm_device *dev)
 		goto err_free;
 	}
 
-	err = drm_userptr_vm_init(&vm->userptr, dev->dev, &vgem_userptr_vm_ops);
+	err = drm_userptr_vm_init(&vm->userptr, dev->dev, &vgem_userptr_vm_ops,
+				  flags & DRM_VGEM_VM_CREATE_HOLES ?
+				  DRM_USERPTR_VM_HOLES : 0);
 	if (err)
 		goto err_put_resv;
 
@@ -151,10 +153,10 @@ int vgem_vm_create_ioctl(struct drm_device *dev, void *data,
 	u32 id;
 	int err;
 
-	if (args->flags)
+	if (args->flags & ~DRM_VGEM_VM_CREATE_HOLES)
 		return -EINVAL;
 
-	vm = vgem_vm_create(dev);
+	vm = vgem_vm_create(dev, args->flags);
 	if (IS_ERR(vm))
 		return PTR_ERR(vm);
 

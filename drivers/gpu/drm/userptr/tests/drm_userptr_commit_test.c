@@ -319,8 +319,10 @@ static void commit_budget(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EAGAIN, userptr_mock_submit(vm, job));
 
 	/* As documented: so much, and so much for each window. */
-	KUNIT_EXPECT_EQ(test, vm->submit.budget, 256 + 16);
-	KUNIT_EXPECT_EQ(test, vm->submit.lost, vm->submit.budget + 1);
+	KUNIT_EXPECT_EQ(test, vm->submit.budget,
+			(256 + 16) * USERPTR_MOCK_WINDOW_PAGES);
+	KUNIT_EXPECT_EQ(test, vm->submit.lost,
+			vm->submit.budget + USERPTR_MOCK_WINDOW_PAGES);
 	KUNIT_EXPECT_FALSE(test, vm->submit.committed);
 	KUNIT_EXPECT_EQ(test, 0, atomic64_read(&vm->base.stats.submits));
 	KUNIT_EXPECT_EQ(test, vm->maps, 0);

@@ -39,7 +39,7 @@ static const struct init_case init_cases[] = {
 	{ "across the end of user space", INIT_TASK_SIZE - PAGE_SIZE,
 	  2 * PAGE_SIZE, 0, -EINVAL },
 	{ "kernel space", INIT_TASK_SIZE, PAGE_SIZE, 0, -EINVAL },
-	{ "unknown flag", SZ_1G, PAGE_SIZE, BIT(1), -EINVAL },
+	{ "unknown flag", SZ_1G, PAGE_SIZE, BIT(2), -EINVAL },
 	{ "unknown flag beside a known one", SZ_1G, PAGE_SIZE,
 	  DRM_USERPTR_READ_ONLY | BIT(31), -EINVAL },
 };
@@ -81,7 +81,7 @@ static void init_without_mm(struct kunit *test)
 			drm_userptr_init(&userptr, mock->dev, SZ_1G, PAGE_SIZE,
 					 0));
 	KUNIT_EXPECT_EQ(test, -EINVAL,
-			drm_userptr_vm_init(&vm, mock->dev, &no_ops));
+			drm_userptr_vm_init(&vm, mock->dev, &no_ops, 0));
 }
 
 /* Would need the cache or a bounce buffer synced while the CPU writes. */
@@ -165,11 +165,12 @@ static void init_binding(struct kunit *test)
 	TRY(0, addr + SZ_4M - 2 * PAGE_SIZE, PAGE_SIZE);
 	drm_userptr_binding_fini(&binding);
 
-	/* DMA addresses are a device's own. */
+	/* A device that nobody set a DMA mask for may need syncs. */
 	other = kunit_device_register(test, "userptr_mock_other");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, other);
 	vm->base.dev = other;
-	TRY(-EINVAL, addr + PAGE_SIZE, PAGE_SIZE);
+	if (IS_ENABLED(CONFIG_DMA_NEED_SYNC))
+		TRY(-EOPNOTSUPP, addr + PAGE_SIZE, PAGE_SIZE);
 	vm->base.dev = mock->dev;
 #undef TRY
 }
@@ -178,11 +179,17 @@ static void probe_mapped(struct kunit *test)
 {
 	struct userptr_mock *mock = test->priv;
 	unsigned long addr = userptr_mock_mmap(mock, SZ_4M);
+	struct userptr_mock_vm *vm = userptr_mock_vm_new(mock);
 	struct userptr_mock_obj *obj;
 	unsigned long fault_addr;
 
 	obj = userptr_mock_obj_new(mock, addr + PAGE_SIZE, SZ_2M, 0);
 	KUNIT_EXPECT_EQ(test, 0, drm_userptr_probe(&obj->base, &fault_addr));
+	/* For which device is not known yet. */
+	KUNIT_EXPECT_EQ(test, 0, atomic64_read(&mock->dma_pages));
+
+	userptr_mock_bind_all(vm, obj, 0);
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
 	KUNIT_EXPECT_EQ(test, SZ_2M / PAGE_SIZE,
 			atomic64_read(&mock->dma_pages));
 }
@@ -303,3 +310,4 @@ kunit_test_suite(drm_userptr_init_suite);
 
 MODULE_DESCRIPTION("KUnit tests for the DRM userptr helpers");
 MODULE_LICENSE("Dual MIT/GPL");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

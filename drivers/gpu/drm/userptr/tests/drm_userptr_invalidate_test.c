@@ -15,6 +15,9 @@
 #include <linux/mman.h>
 #include <linux/sched/mm.h>
 
+#include <kunit/static_stub.h>
+
+#include "../drm_userptr_internal.h"
 #include "drm_userptr_mock.h"
 
 #define TAG	0x1000000
@@ -198,6 +201,12 @@ static void inval_waits_overlap_in_userptrs(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, atomic64_read(&mock->dma_pages));
 }
 
+/* For the case that there is no object for a second pass. */
+static struct drm_userptr_inval *inval_alloc_fails(void)
+{
+	return NULL;
+}
+
 static long inval_second_callback(void *arg)
 {
 	struct inval_range *range = arg;
@@ -219,6 +228,8 @@ static void inval_second_while_dying(struct kunit *test)
 	struct userptr_mock_job *job;
 	u64 present;
 
+	kunit_activate_static_stub(test, drm_userptr_inval_alloc,
+				   inval_alloc_fails);
 	job = userptr_mock_submit_new(vm);
 	KUNIT_EXPECT_TRUE(test,
 			  userptr_mock_invalidate(range->obj, range->addr,
@@ -255,6 +266,8 @@ static void inval_first_while_second_waits(struct kunit *test)
 	struct userptr_mock_job *job, *later;
 	struct userptr_mock_thread *second;
 
+	kunit_activate_static_stub(test, drm_userptr_inval_alloc,
+				   inval_alloc_fails);
 	job = userptr_mock_submit_new(vm);
 	/* Reserves room for one more, and does not need it. */
 	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm));
@@ -277,6 +290,111 @@ static void inval_first_while_second_waits(struct kunit *test)
 	userptr_mock_job_end(later);
 	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(second));
 	KUNIT_EXPECT_EQ(test, 2 * PAGES, atomic64_read(&mock->dma_pages));
+}
+
+/* With an object from the pool neither waits before its second pass. */
+static void inval_two_second_passes(struct kunit *test)
+{
+	struct inval_range *range = inval_range_new(test);
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_vm *vm = range->vm;
+	struct userptr_mock_job *job;
+
+	job = userptr_mock_submit_new(vm);
+	KUNIT_EXPECT_TRUE(test,
+			  userptr_mock_invalidate(range->obj, range->addr,
+						  range->addr + SZ_2M));
+	KUNIT_EXPECT_TRUE(test,
+			  userptr_mock_invalidate(range->obj, range->addr,
+						  range->addr + SZ_4M));
+	KUNIT_ASSERT_NOT_NULL(test, range->obj->finish);
+	KUNIT_ASSERT_NOT_NULL(test, range->obj->later[0]);
+	KUNIT_EXPECT_FALSE(test, completion_done(&job->waited));
+	KUNIT_EXPECT_EQ(test, vm->present, 3 * PAGES);
+
+	userptr_mock_job_end(job);
+	userptr_mock_invalidate_finish(range->obj);
+	KUNIT_EXPECT_EQ(test, vm->present, 2 * PAGES);
+	KUNIT_EXPECT_EQ(test, 2 * PAGES, atomic64_read(&mock->dma_pages));
+	userptr_mock_invalidate_finish(range->obj);
+	KUNIT_EXPECT_EQ(test, vm->present, PAGES);
+	KUNIT_EXPECT_EQ(test, PAGES, atomic64_read(&mock->dma_pages));
+
+	/* The one in the userptr is free again. */
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
+	job = userptr_mock_submit_new(vm);
+	KUNIT_EXPECT_TRUE(test,
+			  userptr_mock_invalidate(range->obj, range->addr,
+						  range->addr + SZ_2M));
+	KUNIT_EXPECT_PTR_EQ(test, range->obj->finish,
+			    &range->obj->base.inval.finish);
+	userptr_mock_job_end(job);
+}
+
+/* One VM more than an invalidation remembers the jobs of */
+static void inval_many_vms(struct kunit *test)
+{
+	struct userptr_mock_vm *vm[DRM_USERPTR_INVAL_VMS + 1];
+	struct userptr_mock_job *job[ARRAY_SIZE(vm)];
+	struct inval_range *range = inval_range_new(test);
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_thread *munmap;
+	unsigned int i, last = ARRAY_SIZE(vm) - 1;
+
+	vm[0] = range->vm;
+	for (i = 1; i < ARRAY_SIZE(vm); i++)
+		vm[i] = inval_second_vm(test, range->obj);
+	for (i = 0; i < ARRAY_SIZE(vm); i++)
+		job[i] = userptr_mock_submit_new(vm[i]);
+
+	munmap = userptr_mock_munmap_start(mock, range->addr, SZ_4M);
+	for (i = 0; i < last; i++) {
+		KUNIT_EXPECT_TRUE(test, userptr_mock_job_waited(job[i]));
+		userptr_mock_job_end(job[i]);
+	}
+	/* Nobody took note of this one's job, yet it is waited for. */
+	KUNIT_EXPECT_TRUE(test, userptr_mock_job_waited(job[last]));
+	KUNIT_EXPECT_EQ(test, vm[0]->present, 3 * PAGES);
+	KUNIT_EXPECT_EQ(test, vm[last]->present, 3 * PAGES);
+	userptr_mock_job_end(job[last]);
+
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(munmap));
+	for (i = 0; i < ARRAY_SIZE(vm); i++) {
+		KUNIT_EXPECT_EQ(test, vm[i]->present, PAGES);
+		/* The TLB, too */
+		KUNIT_EXPECT_EQ(test, PAGES,
+				userptr_mock_matches(vm[i], 0, INVAL_SIZE, TAG));
+	}
+	KUNIT_EXPECT_EQ(test, PAGES, atomic64_read(&mock->dma_pages));
+}
+
+/* Jobs that come after it are not waited for, if their VM is remembered. */
+static void inval_ignores_later_jobs(struct kunit *test)
+{
+	struct inval_range *range = inval_range_new(test);
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_vm *vm = range->vm;
+	struct userptr_mock_job *job, *later;
+	struct userptr_mock_thread *second;
+
+	/* In one pass, with no object for a second one */
+	kunit_activate_static_stub(test, drm_userptr_inval_alloc,
+				   inval_alloc_fails);
+	job = userptr_mock_submit_new(vm);
+	KUNIT_EXPECT_TRUE(test,
+			  userptr_mock_invalidate(range->obj, range->addr,
+						  range->addr + PAGE_SIZE));
+	second = userptr_mock_thread_start(mock, inval_second_callback, range);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_job_waited(job));
+
+	later = userptr_mock_job_new(mock, 0, 1);
+	userptr_mock_commit_by_hand(vm, later);
+	userptr_mock_job_end(job);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(second));
+	KUNIT_EXPECT_FALSE(test, completion_done(&later->waited));
+
+	userptr_mock_job_end(later);
+	userptr_mock_invalidate_finish(range->obj);
 }
 
 /* All that a refused invalidation must leave alone. */
@@ -660,6 +778,9 @@ static struct kunit_case drm_userptr_invalidate_tests[] = {
 	KUNIT_CASE(inval_waits_overlap_in_userptrs),
 	KUNIT_CASE(inval_second_while_dying),
 	KUNIT_CASE(inval_first_while_second_waits),
+	KUNIT_CASE(inval_two_second_passes),
+	KUNIT_CASE(inval_many_vms),
+	KUNIT_CASE(inval_ignores_later_jobs),
 	KUNIT_CASE(inval_nonblock_idle),
 	KUNIT_CASE(inval_nonblock_busy),
 	KUNIT_CASE(inval_nonblock_one_vm_busy),

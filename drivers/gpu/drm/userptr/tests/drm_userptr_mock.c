@@ -123,6 +123,7 @@ static vm_fault_t userptr_mock_file_fault(struct vm_fault *vmf)
 {
 	struct userptr_mock_file *file = vmf->vma->vm_private_data;
 
+	file->faults++;
 	if (vmf->pgoff >= file->nr_pages)
 		return VM_FAULT_SIGBUS;
 	if (file->fault)
@@ -221,6 +222,8 @@ static int userptr_mock_thread_fn(void *data)
 {
 	struct userptr_mock_thread *thread = data;
 
+	/* So that the test's stubs hold here, too. */
+	current->kunit_test = thread->mock->test;
 	kthread_use_mm(thread->mm);
 	thread->ret = thread->fn(thread->arg);
 	kthread_unuse_mm(thread->mm);
@@ -390,6 +393,18 @@ static const struct drm_userptr_vm_ops userptr_mock_vm_ops = {
 	.tlb_wait = userptr_mock_tlb_wait,
 };
 
+/* What is behind a DMA address? NULL if the IOMMU knows of nothing there. */
+static struct page *userptr_mock_dma_page(struct userptr_mock_vm *vm,
+					  dma_addr_t dma)
+{
+	struct userptr_mock *mock = vm->mock;
+
+	if (mock->iommu_dev == vm->base.dev)
+		return xa_load(&mock->iommu, dma / PAGE_SIZE);
+
+	return phys_to_page(dma_to_phys(vm->base.dev, dma));
+}
+
 static int userptr_mock_access(struct userptr_mock_vm *vm, u64 addr,
 			       u64 *value, bool write)
 {
@@ -404,8 +419,11 @@ static int userptr_mock_access(struct userptr_mock_vm *vm, u64 addr,
 	if (!vm->tlb[index])
 		return -EFAULT;
 
-	page = phys_to_page(dma_to_phys(vm->mock->dev,
-					vm->tlb[index] & PAGE_MASK));
+	page = userptr_mock_dma_page(vm, vm->tlb[index] & PAGE_MASK);
+	if (!page) {
+		userptr_mock_violation(vm->mock, "access to what is not mapped for DMA");
+		return -EFAULT;
+	}
 	p = kmap_local_page(page) + offset_in_page(addr);
 	if (write)
 		*p = *value;
@@ -431,8 +449,7 @@ struct page *userptr_mock_page(struct userptr_mock_vm *vm, u64 addr)
 {
 	u64 entry = vm->pt[addr / PAGE_SIZE];
 
-	return entry ? phys_to_page(dma_to_phys(vm->mock->dev,
-						entry & PAGE_MASK)) : NULL;
+	return entry ? userptr_mock_dma_page(vm, entry & PAGE_MASK) : NULL;
 }
 
 /* How many pages of a range are in the page table? Leaves the TLB alone. */
@@ -709,6 +726,12 @@ void userptr_mock_obj_free(struct userptr_mock_obj *obj)
 
 struct userptr_mock_vm *userptr_mock_vm_new(struct userptr_mock *mock)
 {
+	return userptr_mock_vm_new_on(mock, mock->dev, 0);
+}
+
+struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
+					       struct device *dev, u32 flags)
+{
 	struct kunit *test = mock->test;
 	struct userptr_mock_vm *vm;
 
@@ -729,8 +752,8 @@ struct userptr_mock_vm *userptr_mock_vm_new(struct userptr_mock *mock)
 	INIT_LIST_HEAD(&vm->bindings);
 	INIT_LIST_HEAD(&vm->jobs);
 	KUNIT_ASSERT_EQ(test, 0,
-			drm_userptr_vm_init(&vm->base, mock->dev,
-					    &userptr_mock_vm_ops));
+			drm_userptr_vm_init(&vm->base, dev,
+					    &userptr_mock_vm_ops, flags));
 	drm_userptr_vm_set_lock(&vm->base, &vm->lock);
 	list_add_tail_rcu(&vm->link, &mock->vms);
 
@@ -865,6 +888,31 @@ void userptr_mock_commit_by_hand(struct userptr_mock_vm *vm,
  * The mm, for what it cannot be made to do
  */
 
+static void userptr_mock_finish_add(struct userptr_mock_obj *obj,
+				    struct mmu_interval_notifier_finish *finish)
+{
+	unsigned int i;
+
+	if (finish == obj->finish)
+		userptr_mock_violation(obj->mock, "second pass handed out twice");
+	if (!obj->finish) {
+		obj->finish = finish;
+		return;
+	}
+
+	for (i = 0; i < ARRAY_SIZE(obj->later); i++) {
+		if (obj->later[i] == finish)
+			userptr_mock_violation(obj->mock,
+					       "second pass handed out twice");
+		if (!obj->later[i]) {
+			obj->later[i] = finish;
+			return;
+		}
+	}
+
+	KUNIT_FAIL(obj->mock->test, "too many second passes");
+}
+
 /*
  * An invalidation that comes from nowhere: the mm knows nothing of it, and does
  * not make anybody wait for its end. userptr_mock_invalidate_finish() does the
@@ -897,11 +945,8 @@ bool userptr_mock_invalidate_at(struct userptr_mock_obj *obj,
 	}
 
 	if (finish) {
-		if (obj->finish)
-			userptr_mock_violation(obj->mock,
-					       "second pass handed out twice");
 		finish->notifier = notifier;
-		obj->finish = finish;
+		userptr_mock_finish_add(obj, finish);
 	}
 
 	return ret;
@@ -931,13 +976,29 @@ void userptr_mock_invalidate_finish(struct userptr_mock_obj *obj)
 {
 	struct mmu_interval_notifier_finish *finish = obj->finish;
 
-	obj->finish = NULL;
+	obj->finish = obj->later[0];
+	memmove(&obj->later[0], &obj->later[1],
+		sizeof(obj->later) - sizeof(obj->later[0]));
+	obj->later[ARRAY_SIZE(obj->later) - 1] = NULL;
 	obj->base.notifier.ops->invalidate_finish(finish);
 }
 
 /*
  * Set-up and clean-up
  */
+
+struct device *userptr_mock_dev_new(struct userptr_mock *mock, const char *name)
+{
+	struct kunit *test = mock->test;
+	struct device *dev;
+
+	dev = kunit_device_register(test, name);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	KUNIT_ASSERT_EQ(test, 0,
+			dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64)));
+
+	return dev;
+}
 
 int userptr_mock_init(struct kunit *test)
 {
@@ -955,12 +1016,10 @@ int userptr_mock_init(struct kunit *test)
 	INIT_LIST_HEAD(&mock->objs);
 	INIT_LIST_HEAD(&mock->jobs);
 	INIT_LIST_HEAD(&mock->threads);
+	xa_init(&mock->iommu);
 	test->priv = mock;
 
-	mock->dev = kunit_device_register(test, "userptr_mock");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mock->dev);
-	KUNIT_ASSERT_EQ(test, 0, dma_set_mask_and_coherent(mock->dev,
-							   DMA_BIT_MASK(64)));
+	mock->dev = userptr_mock_dev_new(mock, "userptr_mock");
 	userptr_mock_of_dev = mock;
 	WRITE_ONCE(userptr_mock_dev, mock->dev);
 
@@ -984,7 +1043,7 @@ void userptr_mock_exit(struct kunit *test)
 		userptr_mock_job_end(job);
 
 	list_for_each_entry(obj, &mock->objs, link)
-		if (obj->finish)
+		while (obj->finish)
 			userptr_mock_invalidate_finish(obj);
 
 	/* What it uses is freed after this function. */
@@ -1006,6 +1065,8 @@ void userptr_mock_exit(struct kunit *test)
 
 	WRITE_ONCE(userptr_mock_dev, NULL);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->dma_pages), 0);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&mock->iommu));
+	xa_destroy(&mock->iommu);
 	KUNIT_EXPECT_STREQ(test, mock->violation ?: "none", "none");
 
 	list_for_each_entry_safe(job, tmp, &mock->jobs, link)

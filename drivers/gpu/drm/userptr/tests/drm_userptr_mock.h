@@ -14,6 +14,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/xarray.h>
 
 #include <kunit/test.h>
 
@@ -36,12 +37,14 @@ struct userptr_mock;
  * @base: the userptr
  * @mock: the device
  * @finish: second pass of an invalidation that userptr_mock_invalidate() began
+ * @later: those of invalidations that it began after that, in order
  * @link: in &userptr_mock.objs
  */
 struct userptr_mock_obj {
 	struct drm_userptr base;
 	struct userptr_mock *mock;
 	struct mmu_interval_notifier_finish *finish;
+	struct mmu_interval_notifier_finish *later[3];
 	struct list_head link;
 };
 
@@ -131,6 +134,7 @@ struct userptr_mock_job {
  * @mapping: who mapped it; of its own, as anonymous inodes share one
  * @pages: what a fault finds, by page of the file
  * @nr_pages: size of the file
+ * @faults: page faults so far
  * @fault: hook in the page fault, with the mmap lock held, or NULL
  * @data: for @fault
  */
@@ -139,6 +143,7 @@ struct userptr_mock_file {
 	struct address_space mapping;
 	struct page **pages;
 	unsigned long nr_pages;
+	unsigned long faults;
 	void (*fault)(struct userptr_mock_file *file, unsigned long page);
 	void *data;
 };
@@ -177,6 +182,8 @@ struct userptr_mock_thread {
  *	unmap that no device page table has it
  * @dma_pages: pages that are DMA-mapped
  * @dma_to_device_pages: pages that were mapped DMA_TO_DEVICE
+ * @iommu_dev: the device behind @iommu, or NULL
+ * @iommu: struct page by DMA address divided by the page size
  */
 struct userptr_mock {
 	struct kunit *test;
@@ -190,6 +197,8 @@ struct userptr_mock {
 	bool aliased;
 	atomic64_t dma_pages;
 	atomic64_t dma_to_device_pages;
+	struct device *iommu_dev;
+	struct xarray iommu;
 };
 
 /* What every suite has; &kunit.priv is the struct userptr_mock */
@@ -228,6 +237,9 @@ struct userptr_mock_obj *
 userptr_mock_obj_new(struct userptr_mock *mock, unsigned long addr,
 		     unsigned long size, u32 flags);
 void userptr_mock_obj_free(struct userptr_mock_obj *obj);
+struct device *userptr_mock_dev_new(struct userptr_mock *mock, const char *name);
+struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
+					       struct device *dev, u32 flags);
 struct userptr_mock_vm *userptr_mock_vm_new(struct userptr_mock *mock);
 struct userptr_mock_binding *
 userptr_mock_bind(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,

@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+/*
+ * DMA mappings: several devices, an IOMMU, and devices whose addresses follow
+ * no rule. IOMMUs are made up here: a table from DMA pages to struct pages,
+ * through which the mock device then reaches memory.
+ */
+
+#include <linux/mman.h>
+#include <linux/xarray.h>
+
+#include <kunit/static_stub.h>
+
+#include "../drm_userptr_internal.h"
+#include "drm_userptr_mock.h"
+
+#define TAG	0x4400000000ull
+#define TAG2	0x4500000000ull
+
+/* Where the made-up IOMMU begins to give out addresses */
+#define IOVA_BASE	0x7f0000000000ull
+
+/**
+ * struct fake_iommu - what the stubs know
+ * @fail_at: this call from now on fails, 0 for none
+ * @links: calls that succeeded
+ * @iovas: pieces of IO address space in use
+ * @no_room: give out none
+ * @next: next address for what is mapped page by page
+ */
+static struct fake_iommu {
+	unsigned int fail_at;
+	unsigned int links;
+	unsigned int iovas;
+	bool no_room;
+	u64 next;
+} fake;
+
+static struct userptr_mock *fake_mock(void)
+{
+	return kunit_get_current_test()->priv;
+}
+
+static bool fake_fails(void)
+{
+	return fake.fail_at && !--fake.fail_at;
+}
+
+static int fake_enter(dma_addr_t addr, phys_addr_t phys, size_t size)
+{
+	struct userptr_mock *mock = fake_mock();
+	size_t i;
+
+	if (fake_fails())
+		return -ENOMEM;
+
+	for (i = 0; i < size / PAGE_SIZE; i++) {
+		/* Taken, or out of memory: neither is the code's business. */
+		KUNIT_ASSERT_EQ(mock->test, 0,
+				xa_insert(&mock->iommu, addr / PAGE_SIZE + i,
+					  phys_to_page(phys) + i, GFP_NOWAIT));
+	}
+	fake.links++;
+
+	return 0;
+}
+
+static void fake_remove(dma_addr_t addr, size_t size)
+{
+	struct userptr_mock *mock = fake_mock();
+	size_t i;
+
+	for (i = 0; i < size / PAGE_SIZE; i++)
+		KUNIT_EXPECT_NOT_NULL(mock->test,
+				      xa_erase(&mock->iommu,
+					       addr / PAGE_SIZE + i));
+}
+
+static struct dma_iova_state fake_iova_alloc(struct device *dev, size_t size)
+{
+	struct dma_iova_state state = {};
+
+	if (fake.no_room)
+		return state;
+
+	state.addr = IOVA_BASE + fake.iovas++ * SZ_1G;
+
+	return state;
+}
+
+static void fake_iova_free(struct device *dev, struct dma_iova_state *state)
+{
+	fake.iovas--;
+}
+
+static int fake_iova_link(struct device *dev, struct dma_iova_state *state,
+			  phys_addr_t phys, size_t offset, size_t size,
+			  enum dma_data_direction dir)
+{
+	return fake_enter(state->addr + offset, phys, size);
+}
+
+static int fake_iova_sync(struct device *dev, struct dma_iova_state *state,
+			  size_t offset, size_t size)
+{
+	return fake_fails() ? -ENOMEM : 0;
+}
+
+static void fake_iova_unlink(struct device *dev, struct dma_iova_state *state,
+			     size_t offset, size_t size,
+			     enum dma_data_direction dir)
+{
+	fake_remove(state->addr + offset, size);
+}
+
+/* Each run goes somewhere else: no offset fits all. */
+static dma_addr_t fake_map_phys(struct device *dev, phys_addr_t phys,
+				size_t size, enum dma_data_direction dir)
+{
+	dma_addr_t addr = IOVA_BASE + fake.next;
+
+	if (fake_enter(addr, phys, size))
+		return DMA_MAPPING_ERROR;
+	fake.next += size + SZ_2M;
+
+	return addr;
+}
+
+static void fake_unmap_phys(struct device *dev, dma_addr_t addr, size_t size,
+			    enum dma_data_direction dir)
+{
+	fake_remove(addr, size);
+}
+
+static void fake_init(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+
+	fake = (struct fake_iommu) {};
+	mock->iommu_dev = mock->dev;
+	kunit_activate_static_stub(test, drm_userptr_iova_alloc,
+				   fake_iova_alloc);
+	kunit_activate_static_stub(test, drm_userptr_iova_free, fake_iova_free);
+	kunit_activate_static_stub(test, drm_userptr_iova_link, fake_iova_link);
+	kunit_activate_static_stub(test, drm_userptr_iova_sync, fake_iova_sync);
+	kunit_activate_static_stub(test, drm_userptr_iova_unlink,
+				   fake_iova_unlink);
+	kunit_activate_static_stub(test, drm_userptr_dma_map_phys,
+				   fake_map_phys);
+	kunit_activate_static_stub(test, drm_userptr_dma_unmap_phys,
+				   fake_unmap_phys);
+}
+
+/*
+ * Three windows but for a page at each end, filled, in @vm at address 0. Touched
+ * from the end on, so that neighbours in memory are in the wrong order: runs of
+ * one page.
+ */
+static struct userptr_mock_obj *fake_three_windows(struct userptr_mock_vm *vm)
+{
+	struct userptr_mock *mock = vm->mock;
+	unsigned long size = 3 * SZ_2M - 2 * PAGE_SIZE;
+	unsigned long addr = userptr_mock_mmap(mock, 3 * SZ_2M) + PAGE_SIZE;
+	struct userptr_mock_obj *obj;
+	unsigned long i;
+
+	for (i = size / PAGE_SIZE; i--;)
+		userptr_mock_cpu_write(mock, addr + i * PAGE_SIZE, TAG + i);
+	obj = userptr_mock_obj_new(mock, addr, size, 0);
+	userptr_mock_bind_all(vm, obj, 0);
+
+	return obj;
+}
+
+static unsigned long fake_pages(struct userptr_mock *mock)
+{
+	unsigned long index, n = 0;
+	void *page;
+
+	xa_for_each(&mock->iommu, index, page)
+		n++;
+
+	return n;
+}
+
+#define PAGES	(3 * USERPTR_MOCK_WINDOW_PAGES - 2)
+
+/* What is scattered in memory is one piece to the device. */
+static void dma_iova(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_vm *vm;
+	struct userptr_mock_obj *obj;
+	unsigned long middle;
+
+	fake_init(test);
+	vm = userptr_mock_vm_new(mock);
+	obj = fake_three_windows(vm);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm));
+
+	KUNIT_EXPECT_EQ(test, fake.iovas, 1);
+	KUNIT_EXPECT_EQ(test, vm->maps, 3);
+	KUNIT_EXPECT_EQ(test, fake_pages(mock), PAGES);
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm, 0, PAGES * PAGE_SIZE, TAG));
+
+	/* Only the window that is hit leaves the IOMMU. */
+	middle = ALIGN(obj->base.start, SZ_2M) + SZ_1M;
+	userptr_mock_remap(mock, middle, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	KUNIT_EXPECT_EQ(test, fake_pages(mock),
+			PAGES - USERPTR_MOCK_WINDOW_PAGES);
+	KUNIT_EXPECT_EQ(test, fake.iovas, 1);
+
+	userptr_mock_cpu_write(mock, middle, TAG2);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, vm->maps, 4);
+	KUNIT_EXPECT_EQ(test, fake_pages(mock), PAGES);
+	KUNIT_EXPECT_EQ(test, 1,
+			userptr_mock_matches(vm, middle - obj->base.start,
+					     PAGE_SIZE, TAG2));
+}
+
+/* The last binding on a device takes its mappings away, valid or not. */
+static void dma_iova_unbind(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_binding *second;
+	struct userptr_mock_obj *obj;
+	struct userptr_mock_vm *vm;
+
+	fake_init(test);
+	vm = userptr_mock_vm_new(mock);
+	obj = fake_three_windows(vm);
+	second = userptr_mock_bind(vm, obj, obj->base.start, PAGE_SIZE, SZ_8M);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm));
+
+	userptr_mock_unbind(list_first_entry(&vm->bindings,
+					     struct userptr_mock_binding, link));
+	KUNIT_EXPECT_EQ(test, fake_pages(mock), PAGES);
+	KUNIT_EXPECT_EQ(test, 1, userptr_mock_matches(vm, SZ_8M, PAGE_SIZE, TAG));
+
+	userptr_mock_unbind(second);
+	list_del(&second->link);
+	drm_userptr_binding_fini(&second->base);
+	KUNIT_EXPECT_EQ(test, fake.iovas, 1);
+}
+
+/* Wherever it fails, nothing is left behind and the next try is whole. */
+static void dma_iova_fails(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_vm *vm;
+	unsigned int at;
+
+	fake_init(test);
+	vm = userptr_mock_vm_new(mock);
+	fake_three_windows(vm);
+
+	for (at = 1; at <= 64; at *= 4) {
+		fake.fail_at = at;
+		KUNIT_EXPECT_EQ(test, -ENOMEM, userptr_mock_submit_done(vm));
+		KUNIT_EXPECT_EQ(test, fake.fail_at, 0);
+		KUNIT_EXPECT_EQ(test, fake_pages(mock), 0);
+		KUNIT_EXPECT_EQ(test, vm->maps, 0);
+	}
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm, 0, PAGES * PAGE_SIZE, TAG));
+}
+
+/* The last call of a window is the sync. */
+static void dma_iova_sync_fails(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	unsigned long addr = userptr_mock_mmap(mock, PAGE_SIZE);
+	struct userptr_mock_obj *obj;
+	struct userptr_mock_vm *vm;
+
+	fake_init(test);
+	vm = userptr_mock_vm_new(mock);
+	userptr_mock_fill(mock, addr, PAGE_SIZE, TAG);
+	obj = userptr_mock_obj_new(mock, addr, PAGE_SIZE, 0);
+	userptr_mock_bind_all(vm, obj, 0);
+
+	fake.fail_at = 2;
+	KUNIT_EXPECT_EQ(test, -ENOMEM, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, fake.links, 1);
+	KUNIT_EXPECT_EQ(test, fake_pages(mock), 0);
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, 1, userptr_mock_matches(vm, 0, PAGE_SIZE, TAG));
+}
+
+/* No room in the IO address space: run by run, and each somewhere else. */
+static void dma_scattered(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_obj *obj;
+	struct userptr_mock_vm *vm;
+	unsigned long middle;
+
+	fake_init(test);
+	fake.no_room = true;
+	vm = userptr_mock_vm_new(mock);
+	obj = fake_three_windows(vm);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm));
+
+	KUNIT_EXPECT_EQ(test, fake_pages(mock), PAGES);
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm, 0, PAGES * PAGE_SIZE, TAG));
+
+	middle = ALIGN(obj->base.start, SZ_2M) + SZ_1M;
+	userptr_mock_remap(mock, middle, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	KUNIT_EXPECT_EQ(test, fake_pages(mock),
+			PAGES - USERPTR_MOCK_WINDOW_PAGES);
+	userptr_mock_cpu_write(mock, middle, TAG2);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, PAGES - 1,
+			userptr_mock_matches(vm, 0, PAGES * PAGE_SIZE, TAG));
+	KUNIT_EXPECT_EQ(test, 1,
+			userptr_mock_matches(vm, middle - obj->base.start,
+					     PAGE_SIZE, TAG2));
+}
+
+static void dma_scattered_fails(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_vm *vm;
+	unsigned int at;
+
+	fake_init(test);
+	fake.no_room = true;
+	vm = userptr_mock_vm_new(mock);
+	fake_three_windows(vm);
+
+	for (at = 1; at <= 64; at *= 4) {
+		fake.fail_at = at;
+		KUNIT_EXPECT_EQ(test, -ENOMEM, userptr_mock_submit_done(vm));
+		KUNIT_EXPECT_EQ(test, fake.fail_at, 0);
+		KUNIT_EXPECT_EQ(test, fake_pages(mock), 0);
+		KUNIT_EXPECT_EQ(test, vm->maps, 0);
+	}
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm, 0, PAGES * PAGE_SIZE, TAG));
+}
+
+/* One collection of pages, two devices, each with its own addresses */
+static void dma_two_devices(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct device *other = userptr_mock_dev_new(mock, "userptr_mock_other");
+	struct userptr_mock_vm *vm[2];
+	struct userptr_mock_obj *obj;
+
+	fake_init(test);
+	mock->iommu_dev = other;
+	kunit_deactivate_static_stub(test, drm_userptr_dma_map_phys);
+	kunit_deactivate_static_stub(test, drm_userptr_dma_unmap_phys);
+
+	fake.no_room = true;
+	vm[0] = userptr_mock_vm_new(mock);
+	obj = fake_three_windows(vm[0]);
+	fake.no_room = false;
+	vm[1] = userptr_mock_vm_new_on(mock, other, 0);
+	userptr_mock_bind_all(vm[1], obj, 0);
+
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm[0]));
+	KUNIT_EXPECT_EQ(test, fake_pages(mock), 0);
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm[0], 0, PAGES * PAGE_SIZE, TAG));
+
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm[1]));
+	KUNIT_EXPECT_EQ(test, fake_pages(mock), PAGES);
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm[1], 0, PAGES * PAGE_SIZE, TAG));
+	KUNIT_EXPECT_PTR_EQ(test, userptr_mock_page(vm[0], 0),
+			    userptr_mock_page(vm[1], 0));
+
+	/* What the mm takes leaves both; one is looked for again, by one. */
+	KUNIT_ASSERT_EQ(test, 0, vm_munmap(obj->base.start, PAGES * PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, fake_pages(mock), 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->dma_pages), 0);
+	KUNIT_EXPECT_EQ(test, vm[0]->present, 0);
+	KUNIT_EXPECT_EQ(test, vm[1]->present, 0);
+
+	userptr_mock_remap(mock, obj->base.start, PAGES * PAGE_SIZE,
+			   PROT_READ | PROT_WRITE);
+	userptr_mock_fill(mock, obj->base.start, PAGES * PAGE_SIZE, TAG2);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm[1]));
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm[1], 0, PAGES * PAGE_SIZE, TAG2));
+	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->dma_pages), 0);
+}
+
+/* A window that another device has already: the memory for it is missing. */
+static void dma_share_fails(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct device *other = userptr_mock_dev_new(mock, "userptr_mock_other");
+	struct userptr_mock_vm *vm[2];
+	struct userptr_mock_obj *obj;
+
+	fake_init(test);
+	vm[0] = userptr_mock_vm_new(mock);
+	obj = fake_three_windows(vm[0]);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm[0]));
+
+	vm[1] = userptr_mock_vm_new_on(mock, other, 0);
+	userptr_mock_bind_all(vm[1], obj, 0);
+	fake.fail_at = 1;
+	KUNIT_EXPECT_EQ(test, -ENOMEM, userptr_mock_submit_done(vm[1]));
+	KUNIT_EXPECT_EQ(test, vm[1]->present, 0);
+
+	/* The first does not notice. */
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm[0]));
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm[0], 0, PAGES * PAGE_SIZE, TAG));
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm[1]));
+	KUNIT_EXPECT_EQ(test, vm[1]->present, PAGES);
+}
+
+static struct kunit_case drm_userptr_dma_tests[] = {
+	KUNIT_CASE(dma_iova),
+	KUNIT_CASE(dma_iova_unbind),
+	KUNIT_CASE(dma_iova_fails),
+	KUNIT_CASE(dma_iova_sync_fails),
+	KUNIT_CASE(dma_scattered),
+	KUNIT_CASE(dma_scattered_fails),
+	KUNIT_CASE(dma_two_devices),
+	KUNIT_CASE(dma_share_fails),
+	{ }
+};
+
+static struct kunit_suite drm_userptr_dma_suite = {
+	.name = "drm_userptr_dma",
+	.suite_init = userptr_mock_suite_init,
+	.suite_exit = userptr_mock_suite_exit,
+	.init = userptr_mock_init,
+	.exit = userptr_mock_exit,
+	.test_cases = drm_userptr_dma_tests,
+};
+
+kunit_test_suite(drm_userptr_dma_suite);

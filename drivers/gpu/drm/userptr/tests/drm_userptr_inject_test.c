@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+/*
+ * Everything that can fail is made to fail, one thing at a time: first the first
+ * allocation or step, then the second, until the whole goes through. Each time
+ * the error must be one that is documented and nothing may be left behind, which
+ * leak checkers and the mock tell.
+ */
+
+#include <linux/mman.h>
+
+#include <kunit/static_stub.h>
+
+#include "../drm_userptr_internal.h"
+#include "drm_userptr_mock.h"
+
+#define TAG	0x8100000000ull
+#define PAGES	USERPTR_MOCK_WINDOW_PAGES
+
+/* More than anything here has steps */
+#define INJECT_MAX	2000
+
+/* Fail the step that makes it zero; zero for none. */
+static unsigned int inject_nth;
+
+static bool inject_should_fail(void)
+{
+	return inject_nth && !--inject_nth;
+}
+
+/*
+ * Call @what with the nth step failing, for each nth there is. @may: the
+ * errors that are allowed.
+ */
+static void inject_each(struct kunit *test, int (*what)(void *arg), void *arg,
+			const int *may, unsigned int nr_may)
+{
+	unsigned int nth, i, failures = 0;
+
+	kunit_activate_static_stub(test, drm_userptr_should_fail,
+				   inject_should_fail);
+	for (nth = 1; nth < INJECT_MAX; nth++) {
+		bool failed;
+		int err;
+
+		inject_nth = nth;
+		err = what(arg);
+		failed = !inject_nth;
+		inject_nth = 0;
+		if (!failed) {
+			KUNIT_EXPECT_EQ(test, err, 0);
+			break;
+		}
+
+		for (i = 0; i < nr_may; i++)
+			if (err == may[i])
+				break;
+		KUNIT_EXPECT_LT_MSG(test, i, nr_may, "step %u: %d", nth, err);
+		failures += !!err;
+	}
+
+	KUNIT_EXPECT_LT(test, nth, INJECT_MAX);
+	KUNIT_EXPECT_GT(test, failures, 0);
+}
+
+struct inject_userptr {
+	struct userptr_mock *mock;
+	unsigned long addr;
+	u32 flags;
+};
+
+static int inject_do_init(void *arg)
+{
+	struct inject_userptr *inject = arg;
+	struct drm_userptr userptr = {};
+	int err;
+
+	err = drm_userptr_init(&userptr, inject->mock->dev, inject->addr, SZ_4M,
+			       inject->flags);
+	if (!err)
+		drm_userptr_fini(&userptr);
+
+	return err;
+}
+
+static void inject_init(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct inject_userptr inject = {
+		.mock = mock,
+		.addr = userptr_mock_mmap(mock, SZ_4M),
+	};
+	static const int may[] = { -ENOMEM };
+
+	inject_each(test, inject_do_init, &inject, may, ARRAY_SIZE(may));
+}
+
+static void inject_pin(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	unsigned long locked;
+	struct inject_userptr inject = {
+		.mock = mock,
+		.addr = userptr_mock_mmap(mock, SZ_4M),
+		.flags = DRM_USERPTR_PIN,
+	};
+	/* Page by page is no failure. */
+	static const int may[] = { 0, -ENOMEM };
+
+	userptr_mock_fill(mock, inject.addr, SZ_4M, TAG);
+	locked = current->mm->locked_vm;
+	inject_each(test, inject_do_init, &inject, may, ARRAY_SIZE(may));
+	KUNIT_EXPECT_EQ(test, current->mm->locked_vm, locked);
+}
+
+static int inject_do_vm(void *arg)
+{
+	struct userptr_mock_vm *vm = arg;
+	struct drm_userptr_vm new = {};
+	int err;
+
+	err = drm_userptr_vm_init(&new, vm->base.dev, vm->base.ops, 0);
+	if (!err)
+		drm_userptr_vm_fini(&new);
+
+	return err;
+}
+
+static void inject_vm(struct kunit *test)
+{
+	struct userptr_mock_vm *vm = userptr_mock_vm_new(test->priv);
+	static const int may[] = { -ENOMEM };
+
+	inject_each(test, inject_do_vm, vm, may, ARRAY_SIZE(may));
+}
+
+struct inject_range {
+	struct userptr_mock_vm *vm;
+	struct userptr_mock_obj *obj;
+	unsigned long addr;
+};
+
+static int inject_do_binding(void *arg)
+{
+	struct drm_userptr_binding binding = {};
+	struct inject_range *range = arg;
+	int err;
+
+	err = drm_userptr_binding_init(&binding, &range->vm->base,
+				       &range->obj->base, range->addr, SZ_2M,
+				       SZ_4M);
+	if (!err)
+		drm_userptr_binding_fini(&binding);
+
+	return err;
+}
+
+static void inject_binding(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct inject_range range = {
+		.addr = userptr_mock_mmap(mock, SZ_4M),
+		.vm = userptr_mock_vm_new(mock),
+	};
+	static const int may[] = { -ENOMEM };
+
+	range.obj = userptr_mock_obj_new(mock, range.addr, SZ_4M, 0);
+	inject_each(test, inject_do_binding, &range, may, ARRAY_SIZE(may));
+}
+
+/*
+ * A submission from nothing. Steps that are only lost do not fail it, so that
+ * its success does not end the search; then data must be right.
+ */
+static int inject_do_submit(void *arg)
+{
+	struct inject_range *range = arg;
+	struct userptr_mock_vm *vm = range->vm;
+	struct kunit *test = vm->mock->test;
+	unsigned int nth = inject_nth;
+	struct userptr_mock_job *job;
+	int err;
+
+	inject_nth = 0;
+	userptr_mock_invalidate(range->obj, range->addr, range->addr + SZ_4M);
+	job = userptr_mock_job_new(vm->mock, 0, 1);
+	inject_nth = nth;
+	err = userptr_mock_submit(vm, job);
+	nth = inject_nth;
+	inject_nth = 0;
+
+	if (!err)
+		KUNIT_EXPECT_EQ(test, 2 * PAGES,
+				userptr_mock_matches(vm, 0, SZ_4M, TAG));
+	else
+		KUNIT_EXPECT_TRUE(test, list_empty(&job->vm_link));
+	userptr_mock_job_end(job);
+	inject_nth = nth;
+
+	return err;
+}
+
+static void inject_submit(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct inject_range range = {
+		.addr = userptr_mock_mmap(mock, SZ_4M),
+		.vm = userptr_mock_vm_new(mock),
+	};
+	static const int may[] = { 0, -ENOMEM };
+
+	userptr_mock_fill(mock, range.addr, SZ_4M, TAG);
+	range.obj = userptr_mock_obj_new(mock, range.addr, SZ_4M, 0);
+	userptr_mock_bind_all(range.vm, range.obj, 0);
+	inject_each(test, inject_do_submit, &range, may, ARRAY_SIZE(may));
+
+	/* Some of it was trouble that a submission gets over by itself. */
+	KUNIT_EXPECT_GT(test, atomic64_read(&range.vm->base.stats.retries), 0);
+}
+
+static int inject_do_probe(void *arg)
+{
+	struct inject_range *range = arg;
+	unsigned int nth = inject_nth;
+	unsigned long fault_addr;
+
+	inject_nth = 0;
+	userptr_mock_invalidate(range->obj, range->addr, range->addr + SZ_4M);
+	inject_nth = nth;
+
+	return drm_userptr_probe(&range->obj->base, &fault_addr);
+}
+
+static void inject_probe(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct inject_range range = {
+		.addr = userptr_mock_mmap(mock, SZ_4M),
+	};
+	static const int may[] = { 0, -ENOMEM };
+
+	userptr_mock_fill(mock, range.addr, SZ_4M, TAG);
+	range.obj = userptr_mock_obj_new(mock, range.addr, SZ_4M, 0);
+	inject_each(test, inject_do_probe, &range, may, ARRAY_SIZE(may));
+}
+
+static struct kunit_case drm_userptr_inject_tests[] = {
+	KUNIT_CASE(inject_init),
+	KUNIT_CASE(inject_pin),
+	KUNIT_CASE(inject_vm),
+	KUNIT_CASE(inject_binding),
+	KUNIT_CASE(inject_submit),
+	KUNIT_CASE(inject_probe),
+	{ }
+};
+
+static struct kunit_suite drm_userptr_inject_suite = {
+	.name = "drm_userptr_inject",
+	.suite_init = userptr_mock_suite_init,
+	.suite_exit = userptr_mock_suite_exit,
+	.init = userptr_mock_init,
+	.exit = userptr_mock_exit,
+	.test_cases = drm_userptr_inject_tests,
+};
+
+kunit_test_suite(drm_userptr_inject_suite);
