@@ -54,12 +54,28 @@ struct drm_userptr_vm;
 #define DRM_USERPTR_PIN		BIT(1)
 
 /**
- * DRM_USERPTR_INVAL_VMS - VMs that an invalidation remembers the jobs of
+ * struct drm_userptr_fences - the jobs that can reach some memory
  *
- * A userptr is in one VM as a rule. Of VMs beyond these all jobs are waited for
- * that are committed when their turn comes.
+ * Those of a VM, or of a binding if jobs name their bindings.
  */
-#define DRM_USERPTR_INVAL_VMS	4
+struct drm_userptr_fences {
+	/**
+	 * @ledger: last fence of each context. Replaced or added to with
+	 * &drm_userptr_vm.notifier_lock held for read and the outer lock, read
+	 * with the notifier lock held for write or either of the other two.
+	 */
+	struct drm_userptr_ledger *ledger;
+	/** @spare: the next ledger, made by reserve; under the outer lock */
+	struct drm_userptr_ledger *spare;
+};
+
+/**
+ * DRM_USERPTR_INVAL_JOBS - how many ledgers an invalidation has snapshots of
+ *
+ * A userptr is in one VM as a rule, which is one. For those beyond, all jobs are
+ * waited for that are committed when their turn comes.
+ */
+#define DRM_USERPTR_INVAL_JOBS	4
 
 /**
  * struct drm_userptr_inval - one invalidation on its way
@@ -79,19 +95,21 @@ struct drm_userptr_inval {
 	unsigned long start;
 	/** @end: first CPU address after it that stays */
 	unsigned long end;
-	/** @nr_vms: number of @vms */
-	unsigned int nr_vms;
-	/** @more_vms: there are others, too */
-	bool more_vms;
-	/** @vms: whose jobs to wait for */
+	/** @nr_jobs: number of @jobs */
+	unsigned int nr_jobs;
+	/** @more_jobs: there are others, too */
+	bool more_jobs;
+	/** @jobs: what to wait for */
 	struct {
-		/** @vms.vm: the VM; a binding of it is kept by this object */
+		/** @jobs.vm: the VM; a binding of it is kept by this object */
 		struct drm_userptr_vm *vm;
-		/** @vms.ledger: its jobs at the time, a reference */
+		/** @jobs.fences: of the VM, or of a binding */
+		struct drm_userptr_fences *fences;
+		/** @jobs.ledger: what they were at the time, a reference */
 		struct drm_userptr_ledger *ledger;
-		/** @vms.tlb_seqno: last TLB flush, under &drm_userptr.lock */
+		/** @jobs.tlb_seqno: last TLB flush, under &drm_userptr.lock */
 		u64 tlb_seqno;
-	} vms[DRM_USERPTR_INVAL_VMS];
+	} jobs[DRM_USERPTR_INVAL_JOBS];
 };
 
 /**
@@ -200,6 +218,11 @@ struct drm_userptr_binding {
 	int error;
 	/** @fault_addr: CPU address that @error is about */
 	unsigned long fault_addr;
+
+	/** @fences: jobs that name this binding, with %DRM_USERPTR_VM_EXPLICIT */
+	struct drm_userptr_fences fences;
+	/** @submit_link: in &drm_userptr_submit.bindings, under the outer lock */
+	struct list_head submit_link;
 };
 
 /**
@@ -261,6 +284,16 @@ struct drm_userptr_vm_ops {
 #define DRM_USERPTR_VM_HOLES	BIT(0)
 
 /**
+ * DRM_USERPTR_VM_EXPLICIT - jobs name the bindings that they use
+ *
+ * For drm_userptr_vm_init(), for drivers whose submissions come with a list of
+ * buffer objects; see drm_userptr_submit_add(). Only what is named is populated
+ * and must be valid, and an invalidation waits only for jobs that named the
+ * binding. Without the flag a job may reach all that is bound.
+ */
+#define DRM_USERPTR_VM_EXPLICIT	BIT(1)
+
+/**
  * struct drm_userptr_vm_stats - counters of a VM
  *
  * Written with atomic operations, read at any time.
@@ -314,14 +347,8 @@ struct drm_userptr_vm {
 	unsigned int dead_seq;
 	/** @dead_seq_valid: see @dead_seq */
 	bool dead_seq_valid;
-	/**
-	 * @ledger: fences of committed jobs. Replaced or added to with
-	 * @notifier_lock held for read and the outer lock, read with
-	 * @notifier_lock held for write or either of the other two.
-	 */
-	struct drm_userptr_ledger *ledger;
-	/** @spare: the next ledger, made by reserve; under the outer lock */
-	struct drm_userptr_ledger *spare;
+	/** @fences: committed jobs */
+	struct drm_userptr_fences fences;
 	/** @stats: what happened so far */
 	struct drm_userptr_vm_stats stats;
 #ifdef CONFIG_LOCKDEP
@@ -399,6 +426,11 @@ static inline bool drm_userptr_vm_owned(const struct drm_userptr_vm *vm)
 struct drm_userptr_submit {
 	/** @vm: where to */
 	struct drm_userptr_vm *vm;
+	/**
+	 * @bindings: list of &drm_userptr_binding.submit_link, with
+	 * %DRM_USERPTR_VM_EXPLICIT
+	 */
+	struct list_head bindings;
 	/** @tries: populate passes so far */
 	unsigned int tries;
 	/** @lost: pages' worth of steps lost so far */
@@ -421,6 +453,9 @@ struct drm_userptr_submit {
 
 void drm_userptr_submit_init(struct drm_userptr_submit *submit,
 			     struct drm_userptr_vm *vm);
+void drm_userptr_submit_add(struct drm_userptr_submit *submit,
+			    struct drm_userptr_binding *binding);
+void drm_userptr_submit_fini(struct drm_userptr_submit *submit);
 int drm_userptr_submit_populate(struct drm_userptr_submit *submit);
 int drm_userptr_submit_fault(struct drm_userptr_submit *submit);
 int drm_userptr_commit_begin(struct drm_userptr_submit *submit);

@@ -266,9 +266,21 @@ void drm_userptr_ledger_put(struct drm_userptr_ledger *ledger);
 bool drm_userptr_ledger_signaled(struct drm_userptr_ledger *ledger);
 void drm_userptr_ledger_enable_signaling(struct drm_userptr_ledger *ledger);
 long drm_userptr_ledger_wait(struct drm_userptr_ledger *ledger, bool intr);
-int drm_userptr_vm_ledger_reserve(struct drm_userptr_vm *vm);
-void drm_userptr_vm_ledger_add(struct drm_userptr_vm *vm,
-			       struct dma_fence *fence);
+int drm_userptr_fences_init(struct drm_userptr_fences *fences);
+void drm_userptr_fences_fini(struct drm_userptr_fences *fences);
+int drm_userptr_fences_reserve(struct drm_userptr_fences *fences);
+void drm_userptr_fences_add(struct drm_userptr_fences *fences,
+			    struct dma_fence *fence);
+
+/* The jobs that can reach a binding */
+static inline struct drm_userptr_fences *
+drm_userptr_binding_fences(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr_vm *vm = binding->vm;
+
+	return vm->flags & DRM_USERPTR_VM_EXPLICIT ? &binding->fences :
+						     &vm->fences;
+}
 
 /* drm_userptr_vm.c */
 

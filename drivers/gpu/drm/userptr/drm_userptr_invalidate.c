@@ -209,8 +209,8 @@ static void drm_userptr_inval_begin(struct drm_userptr *userptr,
 
 	inval->start = start;
 	inval->end = end;
-	inval->nr_vms = 0;
-	inval->more_vms = false;
+	inval->nr_jobs = 0;
+	inval->more_jobs = false;
 	inval->seq = ++userptr->inval_seq;
 	list_add_tail(&inval->link, &userptr->invals);
 }
@@ -225,22 +225,23 @@ static void drm_userptr_inval_end(struct drm_userptr *userptr,
 	wake_up_all(&userptr->inval_wq);
 }
 
-static bool drm_userptr_inval_has_vm(const struct drm_userptr_inval *inval,
-				     const struct drm_userptr_vm *vm)
+static bool drm_userptr_inval_has(const struct drm_userptr_inval *inval,
+				  const struct drm_userptr_fences *fences)
 {
 	unsigned int i;
 
-	for (i = 0; i < inval->nr_vms; i++)
-		if (inval->vms[i].vm == vm)
+	for (i = 0; i < inval->nr_jobs; i++)
+		if (inval->jobs[i].fences == fences)
 			return true;
 
 	return false;
 }
 
-/* Mark the bindings in a VM, and note its jobs in the same section. */
-static void drm_userptr_inval_add_vm(struct drm_userptr *userptr,
-				     struct drm_userptr_inval *inval,
-				     struct drm_userptr_vm *vm)
+/* Mark the bindings that these jobs reach, and note the jobs with them. */
+static void drm_userptr_inval_add(struct drm_userptr *userptr,
+				  struct drm_userptr_inval *inval,
+				  struct drm_userptr_vm *vm,
+				  struct drm_userptr_fences *fences)
 {
 	struct drm_userptr_ledger *ledger;
 	struct drm_userptr_binding *binding;
@@ -249,14 +250,15 @@ static void drm_userptr_inval_add_vm(struct drm_userptr *userptr,
 
 	down_write(&vm->notifier_lock);
 	drm_userptr_for_each_hit(binding, userptr, inval)
-		if (binding->vm == vm)
+		if (drm_userptr_binding_fences(binding) == fences)
 			drm_userptr_binding_mark(binding, inval);
-	ledger = drm_userptr_ledger_get(vm->ledger);
+	ledger = drm_userptr_ledger_get(fences->ledger);
 	up_write(&vm->notifier_lock);
 
-	inval->vms[inval->nr_vms].vm = vm;
-	inval->vms[inval->nr_vms].ledger = ledger;
-	inval->nr_vms++;
+	inval->jobs[inval->nr_jobs].vm = vm;
+	inval->jobs[inval->nr_jobs].fences = fences;
+	inval->jobs[inval->nr_jobs].ledger = ledger;
+	inval->nr_jobs++;
 
 	drm_userptr_ledger_enable_signaling(ledger);
 }
@@ -272,24 +274,28 @@ static bool drm_userptr_inval_mark(struct drm_userptr *userptr,
 	lockdep_assert_held(&userptr->lock);
 
 	drm_userptr_for_each_hit(binding, userptr, inval) {
-		if (drm_userptr_inval_has_vm(inval, binding->vm))
+		struct drm_userptr_fences *fences;
+
+		fences = drm_userptr_binding_fences(binding);
+		if (drm_userptr_inval_has(inval, fences))
 			continue;
 
-		if (inval->nr_vms < DRM_USERPTR_INVAL_VMS) {
-			drm_userptr_inval_add_vm(userptr, inval, binding->vm);
+		if (inval->nr_jobs < DRM_USERPTR_INVAL_JOBS) {
+			drm_userptr_inval_add(userptr, inval, binding->vm,
+					      fences);
 			continue;
 		}
 
-		inval->more_vms = true;
+		inval->more_jobs = true;
 		down_write(&binding->vm->notifier_lock);
 		drm_userptr_binding_mark(binding, inval);
 		up_write(&binding->vm->notifier_lock);
 	}
 
-	for (i = 0; i < inval->nr_vms; i++)
-		signaled &= drm_userptr_ledger_signaled(inval->vms[i].ledger);
+	for (i = 0; i < inval->nr_jobs; i++)
+		signaled &= drm_userptr_ledger_signaled(inval->jobs[i].ledger);
 
-	return signaled && !inval->more_vms;
+	return signaled && !inval->more_jobs;
 }
 
 static void drm_userptr_inval_wait_ledger(struct drm_userptr_vm *vm,
@@ -303,8 +309,9 @@ static void drm_userptr_inval_wait_ledger(struct drm_userptr_vm *vm,
 }
 
 /*
- * VMs of which there is no snapshot: wait for one of now. It may hold a few jobs
- * committed since, which cannot reach the old pages but end as any other.
+ * Jobs of which there is no snapshot: wait for one of now. It may hold a few
+ * that were committed since, which cannot reach the old pages but end as any
+ * other.
  */
 static void drm_userptr_inval_wait_more(struct drm_userptr *userptr,
 					struct drm_userptr_inval *inval)
@@ -314,14 +321,16 @@ static void drm_userptr_inval_wait_more(struct drm_userptr *userptr,
 	guard(mutex)(&userptr->lock);
 
 	drm_userptr_for_each_hit(binding, userptr, inval) {
+		struct drm_userptr_fences *fences;
 		struct drm_userptr_vm *vm = binding->vm;
 		struct drm_userptr_ledger *ledger;
 
-		if (drm_userptr_inval_has_vm(inval, vm))
+		fences = drm_userptr_binding_fences(binding);
+		if (drm_userptr_inval_has(inval, fences))
 			continue;
 
 		down_write(&vm->notifier_lock);
-		ledger = drm_userptr_ledger_get(vm->ledger);
+		ledger = drm_userptr_ledger_get(fences->ledger);
 		up_write(&vm->notifier_lock);
 
 		/* The binding stays: drm_userptr_unbind() waits for @inval. */
@@ -341,26 +350,27 @@ static void drm_userptr_inval_flush(struct drm_userptr *userptr,
 
 	lockdep_assert_held(&userptr->lock);
 
-	for (i = 0; i < inval->nr_vms; i++) {
-		vm = inval->vms[i].vm;
-		inval->vms[i].tlb_seqno = vm->ops->tlb_submit(vm);
+	for (i = 0; i < inval->nr_jobs; i++) {
+		vm = inval->jobs[i].vm;
+		inval->jobs[i].tlb_seqno = vm->ops->tlb_submit(vm);
 	}
 
 	mutex_unlock(&userptr->lock);
-	for (i = 0; i < inval->nr_vms; i++) {
-		vm = inval->vms[i].vm;
-		vm->ops->tlb_wait(vm, inval->vms[i].tlb_seqno);
+	for (i = 0; i < inval->nr_jobs; i++) {
+		vm = inval->jobs[i].vm;
+		vm->ops->tlb_wait(vm, inval->jobs[i].tlb_seqno);
 	}
 	mutex_lock(&userptr->lock);
 
-	if (!inval->more_vms)
+	if (!inval->more_jobs)
 		return;
 
 	drm_userptr_for_each_hit(binding, userptr, inval) {
 		u64 seqno;
 
 		vm = binding->vm;
-		if (drm_userptr_inval_has_vm(inval, vm))
+		if (drm_userptr_inval_has(inval,
+					  drm_userptr_binding_fences(binding)))
 			continue;
 
 		seqno = vm->ops->tlb_submit(vm);
@@ -381,10 +391,10 @@ static void drm_userptr_inval_complete(struct drm_userptr *userptr,
 	struct drm_userptr_binding *binding;
 	unsigned int i;
 
-	for (i = 0; i < inval->nr_vms; i++)
-		drm_userptr_inval_wait_ledger(inval->vms[i].vm,
-					      inval->vms[i].ledger);
-	if (inval->more_vms)
+	for (i = 0; i < inval->nr_jobs; i++)
+		drm_userptr_inval_wait_ledger(inval->jobs[i].vm,
+					      inval->jobs[i].ledger);
+	if (inval->more_jobs)
 		drm_userptr_inval_wait_more(userptr, inval);
 
 	mutex_lock(&userptr->lock);
@@ -430,6 +440,23 @@ static void drm_userptr_unlock_vms(struct drm_userptr *userptr,
 	}
 }
 
+/* With the notifier locks of all VMs that are hit */
+static bool drm_userptr_vms_idle(struct drm_userptr *userptr,
+				 struct drm_userptr_inval *inval)
+{
+	struct drm_userptr_binding *binding;
+
+	drm_userptr_for_each_hit(binding, userptr, inval) {
+		struct drm_userptr_fences *fences;
+
+		fences = drm_userptr_binding_fences(binding);
+		if (!drm_userptr_ledger_signaled(fences->ledger))
+			return false;
+	}
+
+	return true;
+}
+
 /*
  * Take the notifier locks of all VMs that are hit, if they are free and idle.
  * Two at once, but by trylock, which cannot deadlock. All or none.
@@ -440,20 +467,18 @@ static bool drm_userptr_trylock_idle_vms(struct drm_userptr *userptr,
 	struct drm_userptr_binding *binding;
 
 	drm_userptr_for_each_hit(binding, userptr, inval) {
-		struct drm_userptr_vm *vm = binding->vm;
-
 		if (drm_userptr_vm_seen(userptr, inval, binding))
 			continue;
 
-		if (!down_write_trylock(&vm->notifier_lock)) {
+		if (!down_write_trylock(&binding->vm->notifier_lock)) {
 			drm_userptr_unlock_vms(userptr, inval, binding);
 			return false;
 		}
-		if (!drm_userptr_ledger_signaled(vm->ledger)) {
-			up_write(&vm->notifier_lock);
-			drm_userptr_unlock_vms(userptr, inval, binding);
-			return false;
-		}
+	}
+
+	if (!drm_userptr_vms_idle(userptr, inval)) {
+		drm_userptr_unlock_vms(userptr, inval, NULL);
+		return false;
 	}
 
 	return true;

@@ -96,22 +96,36 @@ long drm_userptr_ledger_wait(struct drm_userptr_ledger *ledger, bool intr)
 	return 0;
 }
 
-/* Make sure that the next drm_userptr_vm_ledger_add() finds memory. */
-int drm_userptr_vm_ledger_reserve(struct drm_userptr_vm *vm)
+int drm_userptr_fences_init(struct drm_userptr_fences *fences)
 {
-	u32 needed = vm->ledger->nr + 1;
+	fences->ledger = drm_userptr_ledger_alloc(0);
 
-	drm_userptr_vm_assert_locked(vm);
+	return fences->ledger ? 0 : -ENOMEM;
+}
 
-	if (vm->spare && vm->spare->capacity >= needed)
+void drm_userptr_fences_fini(struct drm_userptr_fences *fences)
+{
+	drm_userptr_ledger_put(fences->ledger);
+	kfree(fences->spare);
+}
+
+/*
+ * Make sure that the next drm_userptr_fences_add() finds memory. Under the VM's
+ * outer lock.
+ */
+int drm_userptr_fences_reserve(struct drm_userptr_fences *fences)
+{
+	u32 needed = fences->ledger->nr + 1;
+
+	if (fences->spare && fences->spare->capacity >= needed)
 		return 0;
 
-	kfree(vm->spare);
+	kfree(fences->spare);
 	/* Twice as much: not one allocation for each new context. */
-	vm->spare = drm_userptr_ledger_alloc(max(2 * needed,
-						 DRM_USERPTR_LEDGER_MIN));
+	fences->spare = drm_userptr_ledger_alloc(max(2 * needed,
+						     DRM_USERPTR_LEDGER_MIN));
 
-	return vm->spare ? 0 : -ENOMEM;
+	return fences->spare ? 0 : -ENOMEM;
 }
 
 /* Put @fence in, in place of an older one of its context or of a done one. */
@@ -141,14 +155,15 @@ static bool drm_userptr_ledger_insert(struct drm_userptr_ledger *ledger,
 	return true;
 }
 
-/* Record the fence of a job, before the job is published. Cannot fail. */
-void drm_userptr_vm_ledger_add(struct drm_userptr_vm *vm,
-			       struct dma_fence *fence)
+/*
+ * Record the fence of a job, before the job is published. Cannot fail. Within a
+ * commit, see drm_userptr_vm_assert_commit().
+ */
+void drm_userptr_fences_add(struct drm_userptr_fences *fences,
+			    struct dma_fence *fence)
 {
-	struct drm_userptr_ledger *old = vm->ledger, *new = vm->spare;
+	struct drm_userptr_ledger *old = fences->ledger, *new = fences->spare;
 	u32 i;
-
-	drm_userptr_vm_assert_commit(vm);
 
 	/*
 	 * References are taken with the notifier lock held for write or under
@@ -159,12 +174,12 @@ void drm_userptr_vm_ledger_add(struct drm_userptr_vm *vm,
 	if (kref_read(&old->ref) == 1 && drm_userptr_ledger_insert(old, fence))
 		return;
 
-	vm->spare = NULL;
+	fences->spare = NULL;
 	for (i = 0; i < old->nr; i++)
 		if (!dma_fence_is_signaled(old->fences[i]))
 			drm_userptr_ledger_insert(new, old->fences[i]);
 	drm_userptr_ledger_insert(new, fence);
 
-	vm->ledger = new;
+	fences->ledger = new;
 	drm_userptr_ledger_put(old);
 }

@@ -73,8 +73,45 @@ void drm_userptr_submit_init(struct drm_userptr_submit *submit,
 		.budget = drm_userptr_budget(0),
 		.fault_refused = ULONG_MAX,
 	};
+	INIT_LIST_HEAD(&submit->bindings);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_submit_init);
+
+/**
+ * drm_userptr_submit_add() - name a binding that the job uses
+ * @submit: a submission to a VM made with %DRM_USERPTR_VM_EXPLICIT
+ * @binding: bound in that VM; naming it twice is the same as once
+ *
+ * Call it for each, before the loop, and drm_userptr_submit_fini() in the end.
+ *
+ * Context: the VM's outer lock held.
+ */
+void drm_userptr_submit_add(struct drm_userptr_submit *submit,
+			    struct drm_userptr_binding *binding)
+{
+	drm_userptr_vm_assert_locked(submit->vm);
+
+	if (list_empty(&binding->submit_link))
+		list_add_tail(&binding->submit_link, &submit->bindings);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_submit_add);
+
+/**
+ * drm_userptr_submit_fini() - forget the bindings that were named
+ * @submit: the submission, committed or given up
+ *
+ * Context: the VM's outer lock held, as it was all the time.
+ */
+void drm_userptr_submit_fini(struct drm_userptr_submit *submit)
+{
+	struct drm_userptr_binding *binding, *next;
+
+	drm_userptr_vm_assert_locked(submit->vm);
+
+	list_for_each_entry_safe(binding, next, &submit->bindings, submit_link)
+		list_del_init(&binding->submit_link);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_submit_fini);
 
 /* May the submission go on? Asked between steps of at most one window. */
 static int drm_userptr_submit_check(struct drm_userptr_submit *submit)
@@ -195,50 +232,29 @@ static bool drm_userptr_vm_dead_changed(struct drm_userptr_vm *vm)
 	return true;
 }
 
-/**
- * drm_userptr_submit_populate() - collect the pages of what is stale
- * @submit: the submission
- *
- * The first step in the body of drm_userptr_until_valid(). Looks at
- * &drm_userptr_vm.invalidated, and at &drm_userptr_vm.dead if the process has
- * changed its mappings since the last time; nothing to do if both are empty.
- * Bindings whose memory is gone, or may not be written, get
- * &drm_userptr_binding.error set. Without %DRM_USERPTR_VM_HOLES they move to
- * &drm_userptr_vm.dead; whether the job needs one of them is for the driver to
- * say.
- *
- * Context: process context, the VM's outer lock held, no dma_resv, no mmap
- * lock. Faults in user memory.
- *
- * Return: 0; -EBUSY if a fault handler in user space has to run first: drop the
- * VM's outer lock, call drm_userptr_submit_fault(), take the lock again and go
- * round; -EAGAIN if the budget is used up, -ERESTARTSYS or -EINTR if a signal
- * came first, -ENOMEM. On an error everything is left to be looked at again.
+/* Put what has no memory aside, unless holes are allowed. */
+static void drm_userptr_sort_dead(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr_vm *vm = binding->vm;
+
+	lockdep_assert_held_read(&vm->notifier_lock);
+
+	if (binding->error && !(vm->flags & DRM_USERPTR_VM_HOLES))
+		list_move_tail(&binding->vm_link, &vm->dead);
+}
+
+/*
+ * Each binding goes back onto the list before it is looked at, so that whatever
+ * happens the commit finds it there. An invalidation may move one from the
+ * private list, too; then it waits for the next pass.
  */
-int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
+static int drm_userptr_populate_all(struct drm_userptr_submit *submit)
 {
 	struct drm_userptr_vm *vm = submit->vm;
 	struct drm_userptr_binding *binding;
 	LIST_HEAD(todo);
-	int err;
+	int err = 0;
 
-	drm_userptr_vm_assert_locked(vm);
-
-	submit->tries++;
-
-	err = drm_userptr_submit_check(submit);
-	if (err)
-		return err;
-
-	err = drm_userptr_vm_ledger_reserve(vm);
-	if (err)
-		return err;
-
-	/*
-	 * Each binding goes back onto the list before it is looked at, so that
-	 * whatever happens the commit finds it there. An invalidation may move
-	 * one from the private list, too; then it waits for the next pass.
-	 */
 	down_read(&vm->notifier_lock);
 	if (drm_userptr_vm_dead_changed(vm))
 		list_splice_tail_init(&vm->dead, &vm->invalidated);
@@ -253,13 +269,92 @@ int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
 		down_read(&vm->notifier_lock);
 		if (err)
 			break;
-		if (binding->error && !(vm->flags & DRM_USERPTR_VM_HOLES))
-			list_move_tail(&binding->vm_link, &vm->dead);
+		drm_userptr_sort_dead(binding);
 	}
 	list_splice_tail(&todo, &vm->invalidated);
 	up_read(&vm->notifier_lock);
 
 	return err;
+}
+
+/* What the job names, dead or not: it wants it. */
+static int drm_userptr_populate_named(struct drm_userptr_submit *submit)
+{
+	struct drm_userptr_vm *vm = submit->vm;
+	struct drm_userptr_binding *binding;
+	int err;
+
+	list_for_each_entry(binding, &submit->bindings, submit_link) {
+		err = drm_userptr_fences_reserve(&binding->fences);
+		if (err)
+			return err;
+
+		down_read(&vm->notifier_lock);
+		if (list_empty(&binding->vm_link)) {
+			up_read(&vm->notifier_lock);
+			continue;
+		}
+		list_move_tail(&binding->vm_link, &vm->invalidated);
+		up_read(&vm->notifier_lock);
+
+		err = drm_userptr_populate_binding(submit, binding);
+		if (err)
+			return err;
+
+		down_read(&vm->notifier_lock);
+		drm_userptr_sort_dead(binding);
+		up_read(&vm->notifier_lock);
+
+		if (binding->error && !(vm->flags & DRM_USERPTR_VM_HOLES))
+			return binding->error;
+	}
+
+	return 0;
+}
+
+/**
+ * drm_userptr_submit_populate() - collect the pages of what is stale
+ * @submit: the submission
+ *
+ * The first step in the body of drm_userptr_until_valid(). Looks at
+ * &drm_userptr_vm.invalidated, and at &drm_userptr_vm.dead if the process has
+ * changed its mappings since the last time; nothing to do if both are empty.
+ * With %DRM_USERPTR_VM_EXPLICIT it looks at what the job named. Bindings whose
+ * memory is gone, or may not be written, get &drm_userptr_binding.error set.
+ * Without %DRM_USERPTR_VM_HOLES they move to &drm_userptr_vm.dead; whether the
+ * job needs one of them is for the driver to say.
+ *
+ * Context: process context, the VM's outer lock held, no dma_resv, no mmap
+ * lock. Faults in user memory.
+ *
+ * Return: 0; -EBUSY if a fault handler in user space has to run first: drop the
+ * VM's outer lock, call drm_userptr_submit_fault(), take the lock again and go
+ * round, or with %DRM_USERPTR_VM_EXPLICIT begin anew, as bindings may be gone;
+ * -EAGAIN if the budget is used up, -ERESTARTSYS or -EINTR if a signal came
+ * first, -ENOMEM; with %DRM_USERPTR_VM_EXPLICIT also the
+ * &drm_userptr_binding.error of what the job named. On an error everything is
+ * left to be looked at again.
+ */
+int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
+{
+	struct drm_userptr_vm *vm = submit->vm;
+	int err;
+
+	drm_userptr_vm_assert_locked(vm);
+
+	submit->tries++;
+
+	err = drm_userptr_submit_check(submit);
+	if (err)
+		return err;
+
+	err = drm_userptr_fences_reserve(&vm->fences);
+	if (err)
+		return err;
+
+	return vm->flags & DRM_USERPTR_VM_EXPLICIT ?
+	       drm_userptr_populate_named(submit) :
+	       drm_userptr_populate_all(submit);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_submit_populate);
 
@@ -364,6 +459,45 @@ static bool drm_userptr_map_binding(struct drm_userptr_binding *binding)
 	return true;
 }
 
+/* The binding needs no further look; false if it does. */
+static bool drm_userptr_commit_binding(struct drm_userptr_binding *binding)
+{
+	if (!drm_userptr_map_binding(binding))
+		return false;
+
+	if (binding->error)
+		list_move_tail(&binding->vm_link, &binding->vm->dead);
+	else
+		list_del_init(&binding->vm_link);
+
+	return true;
+}
+
+static bool drm_userptr_commit_bindings(struct drm_userptr_submit *submit)
+{
+	struct drm_userptr_vm *vm = submit->vm;
+	struct drm_userptr_binding *binding, *next;
+
+	drm_userptr_vm_assert_commit(vm);
+
+	if (list_empty(&vm->invalidated))
+		return true;
+
+	if (vm->flags & DRM_USERPTR_VM_EXPLICIT) {
+		list_for_each_entry(binding, &submit->bindings, submit_link)
+			if (!list_empty(&binding->vm_link) &&
+			    !drm_userptr_commit_binding(binding))
+				return false;
+		return true;
+	}
+
+	list_for_each_entry_safe(binding, next, &vm->invalidated, vm_link)
+		if (!drm_userptr_commit_binding(binding))
+			return false;
+
+	return true;
+}
+
 /**
  * drm_userptr_commit_begin() - enter the section in which a job is published
  * @submit: the submission
@@ -382,26 +516,19 @@ static bool drm_userptr_map_binding(struct drm_userptr_binding *binding)
 int drm_userptr_commit_begin(struct drm_userptr_submit *submit)
 {
 	struct drm_userptr_vm *vm = submit->vm;
-	struct drm_userptr_binding *binding, *next;
 
 	drm_userptr_vm_assert_locked(vm);
 
 	down_read(&vm->notifier_lock);
-	list_for_each_entry_safe(binding, next, &vm->invalidated, vm_link) {
-		if (!drm_userptr_map_binding(binding)) {
-			up_read(&vm->notifier_lock);
-			submit->lost += DRM_USERPTR_WINDOW_PAGES;
-			atomic64_inc(&vm->stats.retries);
-			trace_drm_userptr_commit(vm, submit->tries, -EAGAIN);
-			return -EAGAIN;
-		}
-		if (binding->error)
-			list_move_tail(&binding->vm_link, &vm->dead);
-		else
-			list_del_init(&binding->vm_link);
-	}
+	if (drm_userptr_commit_bindings(submit))
+		return 0;
+	up_read(&vm->notifier_lock);
 
-	return 0;
+	submit->lost += DRM_USERPTR_WINDOW_PAGES;
+	atomic64_inc(&vm->stats.retries);
+	trace_drm_userptr_commit(vm, submit->tries, -EAGAIN);
+
+	return -EAGAIN;
 }
 EXPORT_SYMBOL_GPL(drm_userptr_commit_begin);
 
@@ -419,7 +546,14 @@ EXPORT_SYMBOL_GPL(drm_userptr_commit_begin);
 void drm_userptr_commit_fence(struct drm_userptr_submit *submit,
 			      struct dma_fence *fence)
 {
-	drm_userptr_vm_ledger_add(submit->vm, fence);
+	struct drm_userptr_binding *binding;
+
+	drm_userptr_vm_assert_commit(submit->vm);
+
+	/* That of the VM also serves drm_userptr_vm_wait_idle(). */
+	drm_userptr_fences_add(&submit->vm->fences, fence);
+	list_for_each_entry(binding, &submit->bindings, submit_link)
+		drm_userptr_fences_add(&binding->fences, fence);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_commit_fence);
 

@@ -33,15 +33,17 @@
 int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
 			const struct drm_userptr_vm_ops *ops, u32 flags)
 {
-	if (flags & ~DRM_USERPTR_VM_HOLES)
+	int err;
+
+	if (flags & ~(DRM_USERPTR_VM_HOLES | DRM_USERPTR_VM_EXPLICIT))
 		return -EINVAL;
 	if (!ops->map || !ops->zap || !ops->tlb_submit || !ops->tlb_wait ||
 	    !current->mm)
 		return -EINVAL;
 
-	vm->ledger = drm_userptr_ledger_alloc(0);
-	if (!vm->ledger)
-		return -ENOMEM;
+	err = drm_userptr_fences_init(&vm->fences);
+	if (err)
+		return err;
 
 	vm->ops = ops;
 	vm->dev = dev;
@@ -76,8 +78,7 @@ void drm_userptr_vm_fini(struct drm_userptr_vm *vm)
 	WARN(!list_empty(&vm->invalidated) || !list_empty(&vm->dead),
 	     "userptr VM still has bindings\n");
 
-	drm_userptr_ledger_put(vm->ledger);
-	kfree(vm->spare);
+	drm_userptr_fences_fini(&vm->fences);
 	mmdrop(vm->mm);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_vm_fini);
@@ -97,7 +98,7 @@ int drm_userptr_vm_wait_idle(struct drm_userptr_vm *vm)
 	drm_userptr_vm_assert_locked(vm);
 
 	/* Nobody commits under the outer lock, so the ledger stays as it is. */
-	return drm_userptr_ledger_wait(vm->ledger, true);
+	return drm_userptr_ledger_wait(vm->fences.ledger, true);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_vm_wait_idle);
 
@@ -125,6 +126,7 @@ int drm_userptr_binding_init(struct drm_userptr_binding *binding,
 			     unsigned long start, unsigned long size, u64 addr)
 {
 	unsigned long longs;
+	int err;
 
 	if (!size || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(size) ||
 	    start < userptr->start || start >= userptr->end ||
@@ -138,6 +140,7 @@ int drm_userptr_binding_init(struct drm_userptr_binding *binding,
 	binding->addr = addr;
 	binding->remove_seq = U64_MAX;
 	INIT_LIST_HEAD(&binding->vm_link);
+	INIT_LIST_HEAD(&binding->submit_link);
 
 	longs = BITS_TO_LONGS(drm_userptr_binding_windows(binding));
 	binding->mapped = drm_userptr_alloc(kvcalloc(longs, sizeof(long),
@@ -145,13 +148,26 @@ int drm_userptr_binding_init(struct drm_userptr_binding *binding,
 	if (!binding->mapped)
 		return -ENOMEM;
 
+	if (vm->flags & DRM_USERPTR_VM_EXPLICIT) {
+		err = drm_userptr_fences_init(&binding->fences);
+		if (err)
+			goto err_free;
+	}
+
 	binding->dma = drm_userptr_dma_get(userptr, vm->dev);
 	if (IS_ERR(binding->dma)) {
-		kvfree(binding->mapped);
-		return PTR_ERR(binding->dma);
+		err = PTR_ERR(binding->dma);
+		goto err_fences;
 	}
 
 	return 0;
+
+err_fences:
+	if (vm->flags & DRM_USERPTR_VM_EXPLICIT)
+		drm_userptr_fences_fini(&binding->fences);
+err_free:
+	kvfree(binding->mapped);
+	return err;
 }
 EXPORT_SYMBOL_GPL(drm_userptr_binding_init);
 
@@ -165,6 +181,8 @@ void drm_userptr_binding_fini(struct drm_userptr_binding *binding)
 {
 	WARN(!list_empty(&binding->vm_link), "userptr is still bound\n");
 	drm_userptr_dma_put(binding->userptr, binding->dma);
+	if (binding->vm->flags & DRM_USERPTR_VM_EXPLICIT)
+		drm_userptr_fences_fini(&binding->fences);
 	kvfree(binding->mapped);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_binding_fini);

@@ -334,7 +334,7 @@ static void inval_two_second_passes(struct kunit *test)
 /* One VM more than an invalidation remembers the jobs of */
 static void inval_many_vms(struct kunit *test)
 {
-	struct userptr_mock_vm *vm[DRM_USERPTR_INVAL_VMS + 1];
+	struct userptr_mock_vm *vm[DRM_USERPTR_INVAL_JOBS + 1];
 	struct userptr_mock_job *job[ARRAY_SIZE(vm)];
 	struct inval_range *range = inval_range_new(test);
 	struct userptr_mock *mock = test->priv;

@@ -329,6 +329,22 @@ static void userptr_mock_map(struct drm_userptr_binding *binding, u64 addr,
 	}
 }
 
+static bool userptr_mock_job_uses(struct userptr_mock_job *job,
+				  struct userptr_mock_vm *vm,
+				  struct drm_userptr_binding *binding)
+{
+	unsigned int i;
+
+	if (!(vm->base.flags & DRM_USERPTR_VM_EXPLICIT))
+		return !job->bystander;
+
+	for (i = 0; i < USERPTR_MOCK_NAMED && job->named[i]; i++)
+		if (&job->named[i]->base == binding)
+			return true;
+
+	return false;
+}
+
 static void userptr_mock_zap(struct drm_userptr_binding *binding, u64 addr,
 			     u64 size)
 {
@@ -343,7 +359,7 @@ static void userptr_mock_zap(struct drm_userptr_binding *binding, u64 addr,
 	vm->zaps++;
 
 	list_for_each_entry(job, &vm->jobs, vm_link)
-		if (!job->bystander)
+		if (userptr_mock_job_uses(job, vm, binding))
 			userptr_mock_violation(vm->mock,
 					       "zapped under a running job");
 
@@ -818,11 +834,15 @@ int userptr_mock_submit(struct userptr_mock_vm *vm,
 			struct userptr_mock_job *job)
 {
 	struct drm_userptr_submit *submit = &vm->submit;
+	unsigned int i;
 	int err = 0;
 
 	guard(mutex)(&vm->lock);
 
+	memcpy(job->named, vm->named, sizeof(job->named));
 	drm_userptr_submit_init(submit, &vm->base);
+	for (i = 0; i < USERPTR_MOCK_NAMED && vm->named[i]; i++)
+		drm_userptr_submit_add(submit, &vm->named[i]->base);
 	drm_userptr_until_valid(submit) {
 		err = drm_userptr_submit_populate(submit);
 		if (err)
@@ -839,6 +859,7 @@ int userptr_mock_submit(struct userptr_mock_vm *vm,
 		drm_userptr_commit_fence(submit, &job->fence);
 		drm_userptr_commit_end(submit);
 	}
+	drm_userptr_submit_fini(submit);
 
 	return err;
 }

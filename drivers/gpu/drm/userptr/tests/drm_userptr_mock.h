@@ -27,6 +27,9 @@ struct userptr_mock;
 /* How much a mock VM can map */
 #define USERPTR_MOCK_VA_PAGES		(8 * USERPTR_MOCK_WINDOW_PAGES)
 
+/* How many bindings a job can name */
+#define USERPTR_MOCK_NAMED		8
+
 /* Long enough for anything that is going to happen at all */
 #define USERPTR_MOCK_SOON		(5 * HZ)
 /* Long enough to catch, as a rule, what must not happen */
@@ -58,6 +61,7 @@ struct userptr_mock_obj {
  * @after_populate: hook between populate and commit, or NULL
  * @hook_data: for the hook
  * @submit: how the last submission went
+ * @named: bindings that submissions name, up to the first NULL
  * @pt_lock: protects what follows
  * @jobs: list of &userptr_mock_job.vm_link
  * @pt: DMA address of each device page, and bit 0 if present
@@ -79,6 +83,7 @@ struct userptr_mock_vm {
 	void (*after_populate)(struct userptr_mock_vm *vm);
 	void *hook_data;
 	struct drm_userptr_submit submit;
+	struct userptr_mock_binding *named[USERPTR_MOCK_NAMED];
 
 	spinlock_t pt_lock;	/* inner */
 	struct list_head jobs;
@@ -112,6 +117,7 @@ struct userptr_mock_binding {
  * @lock: of @fence
  * @mock: the device
  * @bystander: does not use userptrs that are taken away while it runs
+ * @named: bindings that it uses, in a VM whose jobs name them
  * @signaling: somebody enabled signalling
  * @waited: somebody waits
  * @link: in &userptr_mock.jobs
@@ -122,6 +128,7 @@ struct userptr_mock_job {
 	spinlock_t lock;		/* of the fence */
 	struct userptr_mock *mock;
 	bool bystander;
+	struct userptr_mock_binding *named[USERPTR_MOCK_NAMED];
 	struct completion signaling;
 	struct completion waited;
 	struct list_head link;
