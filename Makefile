@@ -5,7 +5,7 @@ TARGETS := help demo check kunit igt shell record clean
 .PHONY: $(TARGETS)
 .DEFAULT_GOAL := help
 
-export T RIG KSRC
+export T RIG KSRC UPSTREAM
 
 $(TARGETS):
 	@tools/bootstrap $@

@@ -85,7 +85,7 @@ def record():
 
 def help():
     """this list"""
-    print("Usage: make TARGET [RIG=...] [T=...] [KSRC=/path/to/linux]\n")
+    print("Usage: make TARGET [RIG=...] [T=...] [KSRC=/path/to/linux] [UPSTREAM=no]\n")
     for name, function in TARGETS.items():
         print(f"  {name:8} {function.__doc__}")
     print(f"\nResults go to build/, what is kept between runs to {CACHE}.")

@@ -97,7 +97,7 @@ class Build:
 
     def make(self, *targets, on_line=None, why=None):
         env = {k: v for k, v in os.environ.items()
-               if k not in ("O", "M", "ARCH", "KSRC", "T", "RIG", "MFLAGS", "CROSS_COMPILE")
+               if k not in ("O", "M", "ARCH", "KSRC", "T", "RIG", "UPSTREAM", "MFLAGS", "CROSS_COMPILE")
                and not k.startswith(("MAKE", "KBUILD_"))}
         jobs = (os.cpu_count() or 1) + 1
         run.logged(["nice", "make", "-C", self.tree.src, f"O={self.out}", f"ARCH={self.config.arch}", f"-j{jobs}",

@@ -112,6 +112,12 @@ def logged(command, log, on_line=None, why=None, **options):
         raise Failure(why or f"`{os.path.basename(str(command[0]))}` failed", log)
 
 
+def succeeds(command):
+    """Does a short command succeed? What it says is not wanted."""
+    return not subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode
+
+
 def output(command, **options):
     """The standard output of a short command, stripped."""
     return subprocess.run([str(c) for c in command], check=True, text=True,

@@ -9,6 +9,7 @@ change calls for. Files are replaced, never written in place: most are hard
 links to the pristine tree.
 """
 
+import filecmp
 import json
 import os
 import re
@@ -33,8 +34,15 @@ def _our_files():
 
 
 def _our_patches():
-    folder = PROJECT / "patches"
-    return sorted((folder / "upstream").glob("*.patch")) + sorted(folder.glob("*.patch"))
+    return sorted((PROJECT / "patches").glob("*.patch"))
+
+
+def _upstream_patches():
+    """Fixes of the kernel itself. UPSTREAM=no leaves them out, to see what fails without."""
+    wanted = os.environ.get("UPSTREAM") or "yes"
+    if wanted not in ("yes", "no"):
+        raise ui.Failure(f"UPSTREAM={wanted} is not known; it is yes or no")
+    return sorted((PROJECT / "patches/upstream").glob("*.patch")) if wanted == "yes" else []
 
 
 class Source:
@@ -52,14 +60,31 @@ class Source:
             if (self.path / name).exists():
                 raise ui.Failure(f"{name} exists in the kernel already: change it with a patch in patches/")
         with cache.scratch("patch") as tmp:
+            for patch in _upstream_patches():
+                if self._has(patch, files, tmp):
+                    ui.say(f"  Linux {self.version} has {patch.relative_to(PROJECT)} already")
+                else:
+                    self._apply(patch, files, tmp)
             for patch in _our_patches():
                 self._apply(patch, files, tmp)
             for path in tmp.rglob("*"):
-                if path.is_file():
+                original = self.path / path.relative_to(tmp)
+                if path.is_file() and not (original.exists() and filecmp.cmp(path, original, shallow=False)):
                     files[path.relative_to(tmp).as_posix()] = path.read_bytes()
         return files
 
+    def _has(self, patch, files, tmp):
+        """Could the patch be taken out again, to the letter?"""
+        self._lay_out(patch, files, tmp)
+        return run.succeeds(["patch", "-p1", "-s", "-R", "-f", "-F0", "--dry-run", "-r", "-", "-d", tmp, "-i", patch])
+
     def _apply(self, patch, files, tmp):
+        self._lay_out(patch, files, tmp)
+        log = LOGS / "patch.log"
+        run.logged(["patch", "-p1", "-s", "-N", "-F1", "--no-backup-if-mismatch", "-r", "-", "-d", tmp, "-i", patch],
+                   log, why=f"{patch.relative_to(PROJECT)} does not apply to Linux {self.version}")
+
+    def _lay_out(self, patch, files, tmp):
         touched = set(re.findall(r"^(?:---|\+\+\+) [ab]/(\S+)", patch.read_text(), re.M))
         for name in touched:
             target = tmp / name
@@ -70,9 +95,6 @@ class Source:
                 target.write_bytes(files[name])
             elif (self.path / name).exists():
                 shutil.copyfile(self.path / name, target)
-        log = LOGS / "patch.log"
-        run.logged(["patch", "-p1", "-s", "-N", "-F1", "--no-backup-if-mismatch", "-r", "-", "-d", tmp, "-i", patch],
-                   log, why=f"{patch.relative_to(PROJECT)} does not apply to Linux {self.version}")
 
 
 def version_of(path):

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import os
 import tempfile
 import unittest
 from pathlib import Path
@@ -16,7 +17,8 @@ class Base(unittest.TestCase):
         for patch in (mock.patch.object(cache, "CACHE", self.root / "cache"),
                       mock.patch.object(tree, "CACHE", self.root / "cache"),
                       mock.patch.object(tree, "LOGS", self.root / "log"),
-                      mock.patch.object(tree, "PROJECT", self.project)):
+                      mock.patch.object(tree, "PROJECT", self.project),
+                      mock.patch.dict(os.environ, UPSTREAM="")):
             patch.start()
             self.addCleanup(patch.stop)
         self.put(self.pristine, "Makefile", "VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 12\nEXTRAVERSION =\n")
@@ -41,6 +43,35 @@ class Overlay(Base):
                                                  "drivers/x/Kconfig": b"one\nour\ntwo\nthree\n"})
         self.assertEqual(self.source.overlay(plain=True), {})
         self.assertEqual((self.pristine / "drivers/x/Kconfig").read_text(), "one\ntwo\nthree\n")
+
+    FIX = "From: x\n\nWhy.\n---\n one file\n\n--- a/mm/core.c\n+++ b/mm/core.c\n@@ -1,3 +1,3 @@\n one\n-bug\n+fix\n three\n"
+
+    def test_upstream_patches_come_first_and_can_be_left_out(self):
+        self.put(self.pristine, "mm/core.c", "one\nbug\nthree\n")
+        self.put(self.project, "patches/upstream/0001-fix.patch", self.FIX)
+        self.put(self.project, "patches/0001-x.patch", self.FIX.replace("-bug", "-fix").replace("+fix", "+ours"))
+        self.assertEqual(self.source.overlay(), {"mm/core.c": b"one\nours\nthree\n"})
+        with mock.patch.dict(os.environ, UPSTREAM="no"), self.assertRaisesRegex(ui.Failure, "does not apply"):
+            self.source.overlay()
+        (self.project / "patches/0001-x.patch").unlink()
+        with mock.patch.dict(os.environ, UPSTREAM="no"):
+            self.assertEqual(self.source.overlay(), {})
+        with mock.patch.dict(os.environ, UPSTREAM="maybe"), self.assertRaisesRegex(ui.Failure, "UPSTREAM=maybe"):
+            self.source.overlay()
+        self.assertEqual(self.source.overlay(plain=True), {})
+
+    def test_an_upstream_patch_that_the_kernel_has_is_skipped(self):
+        self.put(self.pristine, "mm/core.c", "zero\none\nfix\nthree\n")
+        self.put(self.project, "patches/upstream/0001-fix.patch", self.FIX)
+        with mock.patch.object(ui, "say") as say:
+            self.assertEqual(self.source.overlay(), {})
+        self.assertIn("has patches/upstream/0001-fix.patch already", say.call_args[0][0])
+
+    def test_an_upstream_patch_that_does_not_apply_is_told(self):
+        self.put(self.pristine, "mm/core.c", "one\nelse\nthree\n")
+        self.put(self.project, "patches/upstream/0001-fix.patch", self.FIX)
+        with self.assertRaisesRegex(ui.Failure, "0001-fix.patch does not apply"):
+            self.source.overlay()
 
     def test_a_patch_that_does_not_apply_is_told(self):
         self.put(self.project, "patches/0001-x.patch", self.PATCH.replace(" one", " uno").replace(" two", " due").replace(" three", " tre"))
