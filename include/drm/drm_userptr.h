@@ -7,6 +7,7 @@
 #define __DRM_USERPTR_H__
 
 #include <linux/atomic.h>
+#include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/mmu_notifier.h>
@@ -15,6 +16,7 @@
 #include <linux/sizes.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/workqueue_types.h>
 #include <linux/xarray.h>
 
 struct device;
@@ -137,6 +139,18 @@ struct drm_userptr {
 	 * taken by the notifier callback.
 	 */
 	struct mutex populate_lock;
+	/**
+	 * @wait_work: sleeps for the mm, so that populate can be interrupted;
+	 * queued under @populate_lock
+	 */
+	struct work_struct wait_work;
+	/** @wait_done: complete as long as @wait_work is not on its way */
+	struct completion wait_done;
+	/**
+	 * @read_seq: what mmu_interval_read_begin() returned last; written by
+	 * @wait_work, read under @populate_lock when @wait_done is complete
+	 */
+	unsigned long read_seq;
 
 	/**
 	 * @lock: taken by the notifier callback, see the lock order in the

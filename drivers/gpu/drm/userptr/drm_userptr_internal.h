@@ -241,6 +241,14 @@ static inline bool drm_userptr_pinned(const struct drm_userptr *userptr)
 	return userptr->flags & DRM_USERPTR_PIN;
 }
 
+/* drm_userptr_wait.c */
+
+int drm_userptr_wait_wq_init(void);
+void drm_userptr_wait_wq_fini(void);
+void drm_userptr_wait_init(struct drm_userptr *userptr);
+void drm_userptr_wait_fini(struct drm_userptr *userptr);
+int drm_userptr_read_begin(struct drm_userptr *userptr, unsigned long *seq);
+
 /* drm_userptr_ledger.c */
 
 /**

@@ -129,6 +129,7 @@ int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 	userptr->end = end;
 	userptr->flags = flags;
 	mutex_init(&userptr->populate_lock);
+	drm_userptr_wait_init(userptr);
 	mutex_init(&userptr->lock);
 	xa_init_flags(&userptr->leaves, XA_FLAGS_ACCOUNT);
 	INIT_LIST_HEAD(&userptr->dmas);
@@ -198,6 +199,8 @@ void drm_userptr_fini(struct drm_userptr *userptr)
 			drm_userptr_window_release(userptr, window, index);
 	mutex_unlock(&userptr->lock);
 
+	/* A populate that was interrupted may have left somebody waiting. */
+	drm_userptr_wait_fini(userptr);
 	mmu_interval_notifier_remove(&userptr->notifier);
 	drm_userptr_free(userptr);
 }
@@ -212,20 +215,29 @@ static int __init drm_userptr_module_init(void)
 		return err;
 
 	err = drm_userptr_inval_pool_init();
-	if (err) {
-		drm_userptr_zero_page_fini();
-		return err;
-	}
+	if (err)
+		goto err_zero_page;
+
+	err = drm_userptr_wait_wq_init();
+	if (err)
+		goto err_inval_pool;
 
 	drm_userptr_inject_init();
 
 	return 0;
+
+err_inval_pool:
+	drm_userptr_inval_pool_fini();
+err_zero_page:
+	drm_userptr_zero_page_fini();
+	return err;
 }
 module_init(drm_userptr_module_init);
 
 static void __exit drm_userptr_module_exit(void)
 {
 	drm_userptr_inject_fini();
+	drm_userptr_wait_wq_fini();
 	drm_userptr_inval_pool_fini();
 	drm_userptr_zero_page_fini();
 }

@@ -139,7 +139,9 @@ static int drm_userptr_collect(struct drm_userptr *userptr,
 	bool handler = false;
 	int err;
 
-	range.notifier_seq = mmu_interval_read_begin(&userptr->notifier);
+	err = drm_userptr_read_begin(userptr, &range.notifier_seq);
+	if (err)
+		return err;
 
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
@@ -353,8 +355,7 @@ static int __drm_userptr_populate(struct drm_userptr *userptr,
 
 	if (!drm_userptr_window_begin(userptr, window)) {
 		/* Sleeps until the invalidation's second pass has run. */
-		mmu_interval_read_begin(&userptr->notifier);
-		err = DRM_USERPTR_COLLISION;
+		err = drm_userptr_read_begin(userptr, NULL) ?: DRM_USERPTR_COLLISION;
 		goto out_free;
 	}
 
@@ -401,7 +402,7 @@ static int drm_userptr_window_share(struct drm_userptr *userptr,
  *
  * Returns 0, DRM_USERPTR_COLLISION or DRM_USERPTR_PROGRESS if it is worth
  * another try, DRM_USERPTR_HANDLER, -EFAULT or -EPERM (all three with
- * @fault_addr), -EINTR, -ENOMEM.
+ * @fault_addr), -ERESTARTSYS, -EINTR, -ENOMEM.
  */
 int drm_userptr_populate(struct drm_userptr *userptr,
 			 struct drm_userptr_dma *dma, unsigned long index,
