@@ -257,14 +257,22 @@ void vgem_queue_put(struct vgem_queue *queue)
 }
 
 /*
- * End a queue whose id is gone. A submission under way may still hold it, but
- * finds it killed under the VM's lock: nothing is pushed to a dead entity.
+ * A submission under way may still hold a queue that ends, but finds it killed
+ * under the VM's lock: nothing is pushed to a dead entity.
  */
+static void vgem_queue_kill(struct vgem_queue *queue)
+{
+	lockdep_assert_held(&queue->vm->lock);
+
+	/* Pairs with the READ_ONCE() in vgem_engine_poll(). */
+	WRITE_ONCE(queue->killed, true);
+}
+
+/* End a queue of a file that is being closed: nobody submits any more. */
 void vgem_queue_destroy(struct vgem_queue *queue)
 {
 	mutex_lock(&queue->vm->lock);
-	/* Pairs with the READ_ONCE() in vgem_engine_poll(). */
-	WRITE_ONCE(queue->killed, true);
+	vgem_queue_kill(queue);
 	mutex_unlock(&queue->vm->lock);
 
 	vgem_queue_put(queue);
@@ -329,24 +337,37 @@ int vgem_queue_destroy_ioctl(struct drm_device *dev, void *data,
 	struct vgem_file *vfile = file->driver_priv;
 	struct drm_vgem_queue_destroy *args = data;
 	struct vgem_queue *queue;
-	int err = 0;
+	int err;
 
 	if (args->pad)
 		return -EINVAL;
 
-	xa_lock(&vfile->gpu.queues);
-	queue = xa_load(&vfile->gpu.queues, args->queue_id);
+	queue = vgem_queue_lookup(&vfile->gpu, args->queue_id);
 	if (!queue)
-		err = -ENOENT;
-	else if (!drm_userptr_vm_owned(&queue->vm->userptr))
+		return -ENOENT;
+	if (!drm_userptr_vm_owned(&queue->vm->userptr)) {
 		err = -EPERM;
-	else
-		__xa_erase(&vfile->gpu.queues, args->queue_id);
-	xa_unlock(&vfile->gpu.queues);
+		goto out_put;
+	}
+
+	/* A submission holds the lock while it sleeps for the mm. */
+	err = mutex_lock_interruptible(&queue->vm->lock);
 	if (err)
-		return err;
+		goto out_put;
+	if (queue->killed) {
+		/* Another thread was faster; the id may be a new queue's. */
+		err = -ENOENT;
+	} else {
+		vgem_queue_kill(queue);
+		xa_erase(&vfile->gpu.queues, args->queue_id);
+	}
+	mutex_unlock(&queue->vm->lock);
 
-	vgem_queue_destroy(queue);
+	/* The reference of the id. */
+	if (!err)
+		vgem_queue_put(queue);
 
-	return 0;
+out_put:
+	vgem_queue_put(queue);
+	return err;
 }
