@@ -483,12 +483,12 @@ void vup_caller_start(struct vup_caller *c, void (*call)(void *), void *data)
 	igt_assert_eq(pthread_create(&c->thread, NULL, vup_caller_main, c), 0);
 }
 
-static char thread_state(int tid)
+static char task_state(int tid)
 {
 	char path[64], stat[512], *end;
 	int fd, len;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
 	fd = open(path, O_RDONLY);
 	if (fd < 0)
 		return 0;
@@ -502,36 +502,46 @@ static char thread_state(int tid)
 	return end && end[1] ? end[2] : 0;
 }
 
-static bool caller_in_state(struct vup_caller *c, char state)
+/*
+ * A task may also sleep for a moment on a lock. It has to be seen asleep many
+ * times in a row to count as waiting. @tid is 0 until it is known, @done is set
+ * when there is nothing to wait for any more.
+ */
+static bool task_in_state(atomic_int *tid, atomic_bool *done, char state)
 {
 	int seen = 0;
 
-	/*
-	 * A thread may also sleep for a moment on a lock. It has to be seen
-	 * asleep many times in a row to count as waiting for the job.
-	 */
 	igt_until_timeout(VUP_PATIENCE_S) {
-		int tid = atomic_load(&c->tid);
+		int id = atomic_load(tid);
+		char now = id ? task_state(id) : 0;
 
-		if (atomic_load(&c->done))
+		if (atomic_load(done) || now == 'Z')
 			return false;
-		seen = tid && thread_state(tid) == state ? seen + 1 : 0;
+		seen = now == state ? seen + 1 : 0;
 		if (seen == 100)
 			return true;
 		sched_yield();
 	}
-	igt_assert_f(false, "the thread neither blocks nor ends\n");
+	igt_assert_f(false, "the task neither blocks nor ends\n");
 	return false;
 }
 
 bool vup_caller_blocked(struct vup_caller *c)
 {
-	return caller_in_state(c, 'D');
+	return task_in_state(&c->tid, &c->done, 'D');
 }
 
 bool vup_caller_sleeps(struct vup_caller *c)
 {
-	return caller_in_state(c, 'S');
+	return task_in_state(&c->tid, &c->done, 'S');
+}
+
+bool vup_task_sleeps(int pid)
+{
+	atomic_int tid = pid;
+	atomic_bool done = false;
+
+	return task_in_state(&tid, &done, 'S');
 }
 
 void vup_caller_join(struct vup_caller *c)

@@ -210,6 +210,8 @@ void vup_caller_start(struct vup_caller *c, void (*call)(void *), void *data);
  */
 bool vup_caller_blocked(struct vup_caller *c);
 bool vup_caller_sleeps(struct vup_caller *c);
+/* The same for a process: true when it sleeps interruptibly, false when it ended. */
+bool vup_task_sleeps(int pid);
 void vup_caller_join(struct vup_caller *c);
 
 /* One-shot gate between processes that fork() made; waiting is bounded. */
