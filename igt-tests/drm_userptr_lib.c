@@ -4,11 +4,16 @@
  */
 
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
 #include <linux/mempolicy.h>
 #include <linux/sync_file.h>
 
@@ -99,9 +104,23 @@ int __vup_bind(int fd, const struct drm_vgem_vm_bind *bind)
 	return __vup_ioctl(fd, DRM_IOCTL_VGEM_VM_BIND, &arg);
 }
 
+int vup_ioctl_once(int fd, unsigned long request, void *arg)
+{
+	int err = ioctl(fd, request, arg) ? -errno : 0;
+
+	errno = 0;
+	return err;
+}
+
 int __vup_exec(int fd, struct drm_vgem_exec *exec)
 {
-	return __vup_ioctl(fd, DRM_IOCTL_VGEM_EXEC, exec);
+	int err;
+
+	/* drmIoctl() goes on after EAGAIN as well, which would hide it here. */
+	do {
+		err = vup_ioctl_once(fd, DRM_IOCTL_VGEM_EXEC, exec);
+	} while (err == -EINTR);
+	return err;
 }
 
 int __vup_dumb_create(int fd, uint64_t size, uint32_t *handle)
@@ -384,6 +403,24 @@ int vup_memfd(size_t size)
 	return fd;
 }
 
+int vup_real_file(size_t size)
+{
+	char path[PATH_MAX] = "", *dir;
+	struct statfs fs;
+	int file;
+
+	igt_assert_lt(0, readlink("/proc/self/exe", path, sizeof(path) - 32));
+	dir = dirname(path);
+	igt_assert_eq(statfs(dir, &fs), 0);
+	igt_require_f(fs.f_type != TMPFS_MAGIC, "%s is on tmpfs, which has no writeback\n", dir);
+	strcat(dir, "/vgem_userptr.XXXXXX");
+	file = mkostemp(dir, O_CLOEXEC);
+	igt_require_f(file >= 0, "%s: %s\n", dir, strerror(errno));
+	igt_assert_eq(unlink(dir), 0);
+	igt_assert_eq(ftruncate(file, size), 0);
+	return file;
+}
+
 void *vup_map_memfd(void *addr, int memfd, size_t size, off_t offset)
 {
 	void *ptr = mmap(addr, size, PROT_READ | PROT_WRITE,
@@ -483,20 +520,16 @@ void vup_caller_start(struct vup_caller *c, void (*call)(void *), void *data)
 	igt_assert_eq(pthread_create(&c->thread, NULL, vup_caller_main, c), 0);
 }
 
+/* The letter in a task's stat file, or 0 if there is no such task */
 static char task_state(int tid)
 {
 	char path[64], stat[512], *end;
-	int fd, len;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-	fd = open(path, O_RDONLY);
-	if (fd < 0)
+	if (!vup_file_read(path, stat, sizeof(stat))) {
+		errno = 0;
 		return 0;
-	len = read(fd, stat, sizeof(stat) - 1);
-	close(fd);
-	if (len <= 0)
-		return 0;
-	stat[len] = 0;
+	}
 	/* The name is in parentheses and may contain anything. */
 	end = strrchr(stat, ')');
 	return end && end[1] ? end[2] : 0;
@@ -515,7 +548,7 @@ static bool task_in_state(atomic_int *tid, atomic_bool *done, char state)
 		int id = atomic_load(tid);
 		char now = id ? task_state(id) : 0;
 
-		if (atomic_load(done) || now == 'Z')
+		if (atomic_load(done) || (id && !now) || now == 'Z')
 			return false;
 		seen = now == state ? seen + 1 : 0;
 		if (seen == 100)
@@ -549,6 +582,14 @@ void vup_caller_join(struct vup_caller *c)
 	igt_assert_eq(pthread_join(c->thread, NULL), 0);
 }
 
+bool vup_process_blocked(pid_t pid)
+{
+	atomic_int tid = pid;
+	atomic_bool done = false;
+
+	return task_in_state(&tid, &done, 'D');
+}
+
 /* Gates */
 
 void vup_gate_init(struct vup_gate *g)
@@ -572,11 +613,164 @@ void vup_gate_pass(struct vup_gate *g)
 		ret = poll(&p, 1, VUP_PATIENCE_S * 1000);
 	} while (ret < 0 && errno == EINTR);
 	igt_assert_f(ret == 1, "nobody opened the gate\n");
-	igt_assert_eq(read(g->fd[0], &c, 1), 1);
+	igt_assert_f(read(g->fd[0], &c, 1) == 1, "who was to open the gate is gone\n");
 }
 
 void vup_gate_fini(struct vup_gate *g)
 {
 	close(g->fd[0]);
 	close(g->fd[1]);
+}
+
+/* Lives of address spaces */
+
+static int life_open(int life)
+{
+	char path[64];
+	int fd;
+
+	/* A file description of its own, so a lock of its own */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", life);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	igt_assert_fd(fd);
+	return fd;
+}
+
+int vup_life_make(void)
+{
+	return vup_memfd(vup_page());
+}
+
+void vup_life_tie(int life)
+{
+	int fd = life_open(life);
+	void *ptr;
+
+	igt_assert_eq(flock(fd, LOCK_EX), 0);
+	ptr = vup_map_memfd(NULL, fd, vup_page(), 0);
+	/* Children have mms of their own. */
+	igt_assert_eq(madvise(ptr, vup_page(), MADV_DONTFORK), 0);
+	close(fd);
+}
+
+void vup_life_wait(int life)
+{
+	int fd = life_open(life);
+
+	igt_set_timeout(VUP_PATIENCE_S, "waiting for an mm to go");
+	igt_assert_eq(flock(fd, LOCK_EX), 0);
+	igt_reset_timeout();
+	close(fd);
+	close(life);
+}
+
+/* Files of /proc and /sys */
+
+bool vup_file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), err = 0;
+	ssize_t len = strlen(text);
+
+	if (fd < 0)
+		return false;
+	if (write(fd, text, len) != len)
+		err = errno ?: EIO;
+	close(fd);
+	errno = err;
+	return !err;
+}
+
+bool vup_file_read(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
+	ssize_t len;
+
+	if (fd < 0)
+		return false;
+	len = read(fd, text, size - 1);
+	err = len < 0 ? errno : 0;
+	close(fd);
+	text[max(len, (ssize_t)0)] = 0;
+	errno = err;
+	return !err;
+}
+
+static struct knob {
+	char path[96];
+	char text[64];
+} knobs[8];
+
+static void knobs_restore(int sig)
+{
+	(void)sig;
+	for (int i = ARRAY_SIZE(knobs) - 1; i >= 0; i--)
+		if (knobs[i].path[0])
+			vup_file_write(knobs[i].path, knobs[i].text);
+}
+
+void vup_knob_set(const char *path, const char *text)
+{
+	struct knob *knob = knobs;
+	char *choice, *end;
+
+	while (knob->path[0] && strcmp(knob->path, path))
+		igt_assert(++knob < knobs + ARRAY_SIZE(knobs));
+	if (!knob->path[0]) {
+		igt_require_f(vup_file_read(path, knob->text, sizeof(knob->text)),
+			      "kernel without %s\n", path);
+		/* Of a list of words the one in brackets is in force. */
+		choice = strchr(knob->text, '[');
+		end = choice ? strchr(choice, ']') : NULL;
+		if (end) {
+			*end = 0;
+			memmove(knob->text, choice + 1, end - choice);
+		}
+		if (knob == knobs)
+			igt_install_exit_handler(knobs_restore);
+		snprintf(knob->path, sizeof(knob->path), "%s", path);
+	}
+	igt_require_f(vup_file_write(path, text), "no permission to write %s\n", path);
+}
+
+long vup_file_number(const char *path, const char *word)
+{
+	FILE *f = fopen(path, "re");
+	long number = -1;
+	char line[512];
+
+	while (f && number < 0 && fgets(line, sizeof(line), f))
+		if (!strncmp(line, word, strlen(word)))
+			sscanf(line + strlen(word), "%*[: \t]%ld", &number);
+	if (f)
+		fclose(f);
+	return number;
+}
+
+bool vup_have_swap(void)
+{
+	char text[1024];
+
+	/* The first line is the heading. */
+	return vup_file_read("/proc/swaps", text, sizeof(text)) && strchr(text, '/');
+}
+
+static uint64_t pread_u64(const char *path, uint64_t index)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint64_t value = 0;
+
+	igt_require_f(fd >= 0, "%s: %s\n", path, strerror(errno));
+	igt_assert_eq(pread(fd, &value, sizeof(value), index * sizeof(value)), sizeof(value));
+	close(fd);
+	return value;
+}
+
+bool vup_page_flag(const void *ptr, int flag)
+{
+	uint64_t entry = pread_u64("/proc/self/pagemap", (uintptr_t)ptr / vup_page());
+	uint64_t pfn = entry & ((1ull << 55) - 1);
+
+	igt_assert_f(entry >> 63, "nothing is mapped at %p\n", ptr);
+	igt_require_f(pfn, "no permission to see page frame numbers\n");
+	return pread_u64("/proc/kpageflags", pfn) >> flag & 1;
 }

@@ -43,6 +43,8 @@ uint64_t vup_now_ns(void);
 
 /* ioctls */
 int __vup_ioctl(int fd, unsigned long request, void *arg);
+/* Without the restarts of drmIoctl(): EINTR and EAGAIN come back, too. */
+int vup_ioctl_once(int fd, unsigned long request, void *arg);
 int __vup_userptr_create(int fd, uint64_t addr, uint64_t size, uint32_t flags, uint32_t *handle);
 uint32_t vup_userptr_create(int fd, const void *addr, uint64_t size, uint32_t flags);
 int __vup_vm_create(int fd, uint32_t flags, uint32_t *vm);
@@ -172,6 +174,8 @@ void *vup_map_fixed(void *addr, size_t size, int prot);
 void vup_unmap(void *addr, size_t size);
 int vup_memfd(size_t size);
 void *vup_map_memfd(void *addr, int memfd, size_t size, off_t offset);
+/* A file, already unlinked, of which pages are written back; tmpfs has no such. Or skips. */
+int vup_real_file(size_t size);
 
 /* What a seed puts at each 32-bit word; distinct seeds differ in every word. */
 uint32_t vup_word(uint32_t seed, size_t index);
@@ -213,6 +217,8 @@ bool vup_caller_sleeps(struct vup_caller *c);
 /* The same for a process: true when it sleeps interruptibly, false when it ended. */
 bool vup_task_sleeps(int pid);
 void vup_caller_join(struct vup_caller *c);
+/* The same of a child's only thread; false when it has ended. */
+bool vup_process_blocked(pid_t pid);
 
 /* One-shot gate between processes that fork() made; waiting is bounded. */
 struct vup_gate {
@@ -223,5 +229,30 @@ void vup_gate_init(struct vup_gate *g);
 void vup_gate_open(struct vup_gate *g);
 void vup_gate_pass(struct vup_gate *g);
 void vup_gate_fini(struct vup_gate *g);
+
+/*
+ * When is an mm gone, not just its process? When the lock is free that only a
+ * mapping in it keeps. Made by the waiting process, tied by the one that ends.
+ */
+int vup_life_make(void);
+void vup_life_tie(int life);
+void vup_life_wait(int life);
+
+/*
+ * Files of /proc and /sys. Writing and reading fail with false and errno.
+ * What was set is set back when the test program ends, however it does.
+ */
+bool vup_file_write(const char *path, const char *text);
+bool vup_file_read(const char *path, char *text, size_t size);
+void vup_knob_set(const char *path, const char *text);
+/* The number behind a word in a file like /proc/meminfo, or -1 */
+long vup_file_number(const char *path, const char *word);
+bool vup_have_swap(void);
+
+/*
+ * What @ptr lies on: a bit of KPF_* in /proc/kpageflags. Skips if that may not
+ * be read.
+ */
+bool vup_page_flag(const void *ptr, int flag);
 
 #endif /* DRM_USERPTR_LIB_H */

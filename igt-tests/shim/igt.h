@@ -231,6 +231,13 @@ void igt_stop_signal_helper(void);
 void igt_set_timeout(unsigned int seconds, const char *op);
 void igt_reset_timeout(void);
 
+/* Called however the test ends, by a signal too. */
+typedef void (*igt_exit_handler_t)(int sig);
+void igt_install_exit_handler(igt_exit_handler_t fn);
+
+/* Tells the runner which of the kernel's messages a test provokes by design. */
+void igt_emit_ignore_dmesg_regex(const char *ignore_dmesg_regex);
+
 #define igt_until_timeout(seconds) \
 	for (struct timespec shim_t__ = {}; igt_seconds_elapsed(&shim_t__) < (seconds); )
 
