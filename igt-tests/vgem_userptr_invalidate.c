@@ -61,9 +61,6 @@
  * SUBTEST: holes
  * Description: the fault address names the hole, wherever it is
  *
- * SUBTEST: lost-write
- * Description: what the device wrote survives reclaim of pages that the CPU left clean
- *
  * SUBTEST: cycles
  * Description: a thousand times invalidated and used again, with all data checked
  *
@@ -871,80 +868,6 @@ static void holes(int pages, int hole, enum vup_how how)
 	munmap(ptr, size);
 }
 
-/*
- * To the CPU's page tables these pages are clean: thrown away as good as free,
- * in swap or in the file unchanged. Only the device has written to them.
- */
-enum clean {
-	LAZY_FREE,
-	SWAPPED_IN,
-	SHMEM_READ,
-};
-
-static bool have_swap(void)
-{
-	char line[256];
-	int lines = 0;
-	FILE *f = fopen("/proc/swaps", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		lines++;
-	if (f)
-		fclose(f);
-	/* The first one is the heading. */
-	return lines > 1;
-}
-
-static void page_out(void *ptr, size_t size)
-{
-	int err = madvise(ptr, size, MADV_PAGEOUT) ? errno : 0;
-
-	igt_require_f(err != EINVAL, "kernel without MADV_PAGEOUT\n");
-	igt_assert_eq(err, 0);
-}
-
-static void lost_write(enum clean clean, enum vup_how how)
-{
-	size_t size = 16 * page;
-	uint64_t va = VUP_VA(0);
-	int memfd = -1, err;
-	char *ptr;
-
-	igt_require_f(have_swap(), "no swap to reclaim pages to\n");
-	if (clean == SHMEM_READ) {
-		memfd = vup_memfd(size);
-		ptr = vup_map_memfd(NULL, memfd, size, 0);
-	} else {
-		ptr = vup_alloc(size);
-		vup_paint(ptr, size, 50);
-	}
-	if (clean == SWAPPED_IN)
-		page_out(ptr, size);
-	if (clean != LAZY_FREE)
-		for (size_t i = 0; i < size; i += page)
-			READ_ONCE(ptr[i]);
-	if (clean == LAZY_FREE) {
-		err = madvise(ptr, size, MADV_FREE) ? errno : 0;
-		igt_require_f(err != EINVAL, "kernel without MADV_FREE\n");
-		igt_assert_eq(err, 0);
-	}
-
-	vup_bind_how(&v, how, ptr, va, size, false);
-	vup_ok(&v, op_fill(va, size, 0xd1c7));
-	page_out(ptr, size);
-	vup_check_value(ptr, size, 0xd1c7);
-
-	/* And once more, now that the device meets what came back from swap. */
-	vup_ok(&v, op_xor(va, size, 0xff));
-	page_out(ptr, size);
-	vup_check_value(ptr, size, 0xd1c7 ^ 0xff);
-
-	vup_unbind(&v, va, size);
-	vup_unmap(ptr, size);
-	if (memfd >= 0)
-		close(memfd);
-}
-
 static void cycles(enum vup_how how)
 {
 	uint64_t va = VUP_VA(0);
@@ -1207,20 +1130,6 @@ int igt_main()
 				igt_dynamic_f("%d-of-%d-%s", hole_test[i].hole,
 					      hole_test[i].pages, vup_how_name[how])
 					holes(hole_test[i].pages, hole_test[i].hole, how);
-	}
-
-	igt_describe("Broken if pages are thrown away that only the device has written to.");
-	igt_subtest_with_dynamic("lost-write") {
-		static const char * const clean_name[] = {
-			[LAZY_FREE] = "lazy-free",
-			[SWAPPED_IN] = "swapped-in",
-			[SHMEM_READ] = "shmem-read",
-		};
-
-		for (int clean = 0; clean < (int)ARRAY_SIZE(clean_name); clean++)
-			for (int how = 0; how < VUP_HOWS; how++)
-				igt_dynamic_f("%s-%s", clean_name[clean], vup_how_name[how])
-					lost_write(clean, how);
 	}
 
 	igt_describe("Broken if data are lost or stale in one of a thousand rounds.");
