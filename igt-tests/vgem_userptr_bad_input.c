@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "igt.h"
 #include "igt_syncobj.h"
@@ -78,9 +77,6 @@
  *
  * SUBTEST: wrong-object
  * Description: ids of one kind used as another, and those of another file
- *
- * SUBTEST: special-memory
- * Description: memory that is not the process's own, or secret: EFAULT
  *
  * SUBTEST: mmap-offset
  * Description: a userptr object has no mmap offset
@@ -748,92 +744,6 @@ static void wrong_object(void)
 	still_works();
 }
 
-/* Memory of which the middle of three pages is special */
-static void refuse_memory(char *mem)
-{
-	uint32_t object;
-
-	for (uint32_t flags = 0; flags <= DRM_VGEM_USERPTR_READ_ONLY; flags++) {
-		igt_assert_eq(__vup_userptr_create(fd, (uintptr_t)mem, 3 * page,
-						   flags | DRM_VGEM_USERPTR_PROBE, &object),
-			      -EFAULT);
-		object = vup_userptr_create(fd, mem, 3 * page, flags);
-		vup_bind_bo(&v, object, VUP_VA(1), 3 * page, 0,
-			    flags ? DRM_VGEM_VM_BIND_READ_ONLY : 0);
-		vup_refuse(&v, -EFAULT, VUP_VA(1) + page,
-			   op_crc32(VUP_VA(1), 3 * page, va));
-		vup_unbind(&v, VUP_VA(1), 3 * page);
-		gem_close(fd, object);
-
-		vup_bind_mem(&v, mem, VUP_VA(1), 3 * page,
-			     flags ? DRM_VGEM_VM_BIND_READ_ONLY : 0);
-		vup_refuse(&v, -EFAULT, VUP_VA(1) + page,
-			   op_crc32(VUP_VA(1), 3 * page, va));
-		vup_unbind(&v, VUP_VA(1), 3 * page);
-		still_works();
-	}
-
-	/* The ordinary pages at both sides are as good as ever. */
-	vup_bind_mem(&v, mem, VUP_VA(1), page, 0);
-	vup_bind_mem(&v, mem + 2 * page, VUP_VA(1) + page, page, 0);
-	vup_ok(&v, op_fill(VUP_VA(1), 2 * page, 0x99));
-	vup_check_value(mem, page, 0x99);
-	vup_check_value(mem + 2 * page, page, 0x99);
-	vup_unbind(&v, VUP_VA(1), 2 * page);
-	vup_unmap(mem, 3 * page);
-}
-
-static void special_dumb(void)
-{
-	char *mem = vup_alloc(3 * page);
-	uint32_t dumb = vup_dumb_create(fd, page);
-	struct drm_mode_map_dumb map = { .handle = dumb };
-
-	do_ioctl(fd, DRM_IOCTL_MODE_MAP_DUMB, &map);
-	igt_assert(mmap(mem + page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-			map.offset) == mem + page);
-	/* Also where the CPU has touched it */
-	memset(mem + page, 0x5a, page);
-	refuse_memory(mem);
-	gem_close(fd, dumb);
-}
-
-static void special_secret(void)
-{
-	char *mem = vup_alloc(3 * page);
-	int secret = -1;
-
-#ifdef SYS_memfd_secret
-	secret = syscall(SYS_memfd_secret, 0);
-#endif
-	igt_require_f(secret >= 0, "kernel without memfd_secret(), or secretmem is not enabled\n");
-	igt_assert_eq(ftruncate(secret, page), 0);
-	igt_assert(mmap(mem + page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-			secret, 0) == mem + page);
-	memset(mem + page, 0x5a, page);
-	refuse_memory(mem);
-	close(secret);
-}
-
-static void special_hole(void)
-{
-	char *mem = vup_alloc(3 * page);
-
-	vup_unmap(mem + page, page);
-	refuse_memory(mem);
-}
-
-static void special_past_eof(void)
-{
-	int memfd = vup_memfd(page);
-	char *mem = vup_alloc(3 * page);
-
-	/* Mapped, but there is no file behind: SIGBUS to the CPU */
-	vup_map_memfd(mem + page, memfd, page, page);
-	refuse_memory(mem);
-	close(memfd);
-}
-
 static void mmap_offset(void)
 {
 	struct drm_mode_map_dumb map = { .handle = handle };
@@ -1016,18 +926,6 @@ int igt_main()
 	igt_describe("Broken if files see each other's ids.");
 	igt_subtest("wrong-object")
 		wrong_object();
-
-	igt_describe("Broken if the device gets at memory that is no ordinary memory.");
-	igt_subtest_with_dynamic("special-memory") {
-		igt_dynamic("hole")
-			special_hole();
-		igt_dynamic("dumb-mmap")
-			special_dumb();
-		igt_dynamic("past-end-of-file")
-			special_past_eof();
-		igt_dynamic("secret")
-			special_secret();
-	}
 
 	igt_describe("Broken if user memory gets a second mapping.");
 	igt_subtest("mmap-offset")
