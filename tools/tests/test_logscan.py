@@ -66,5 +66,11 @@ class LogScan(unittest.TestCase):
     def test_a_second_report_further_down_is_found(self):
         self.assertEqual(len(reports("WARNING: 1", *["x"] * logscan.CONTEXT, "WARNING: 2")), 2)
 
+    def test_a_full_control_group_is_no_bug(self):
+        kill = ["test invoked oom-killer: gfp_mask=0xcc0", "CPU: 0 Comm: test", "Call Trace:", "dump_stack+0x1/0x2"]
+        self.assertEqual(reports(*kill, "Memory cgroup out of memory: Killed process 1 (test)"), [])
+        self.assertEqual(len(reports(*kill, "Out of memory: Killed process 1 (test)")), 1)
+        self.assertEqual(len(reports(*kill, "WARNING: something else", "Call Trace:")), 1)
+
     def test_allowed_lines(self):
         self.assertEqual(reports("WARNING: known", allowed=["known"]), [])
