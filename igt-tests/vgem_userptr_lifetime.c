@@ -3,8 +3,11 @@
  * Copyright © 2026 The drm_userptr authors
  */
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "igt.h"
@@ -67,6 +70,16 @@
  *
  * SUBTEST: invalidate-vs-close
  * Description: a thread invalidates what another makes and drops
+ *
+ * SUBTEST: nothing-to-unregister
+ * Description: objects close that no notifier was ever made for, or that was never used
+ *
+ * SUBTEST: mm-released-%s
+ * Description: a process ends after %arg[1], and its mm goes, whoever keeps the file
+ * arg[1].values: create-refused, probe-refused, probe, exec-refused, exec, exec-interrupted, bind-refused
+ *
+ * SUBTEST: no-free-fds
+ * Description: with no file descriptor left jobs go on, and what needs one fails cleanly
  */
 
 IGT_TEST_DESCRIPTION("Objects, VMs, queues, files and processes end in any order.");
@@ -541,6 +554,226 @@ static void invalidate_vs_close(void)
 	vup_unmap(s.ptr, s.size);
 }
 
+static void close_dumb(void)
+{
+	uint32_t handle = vup_dumb_create(fd, 4096);
+
+	gem_close(fd, handle);
+}
+
+static void close_imported(void)
+{
+	int other = drm_open_driver(DRIVER_VGEM), dmabuf;
+	uint32_t handle = vup_dumb_create(other, 4096), import;
+
+	igt_assert_eq(drmPrimeHandleToFD(other, handle, DRM_CLOEXEC | DRM_RDWR, &dmabuf), 0);
+	igt_assert_eq(drmPrimeFDToHandle(fd, dmabuf, &import), 0);
+	gem_close(other, handle);
+	close(dmabuf);
+	drm_close_driver(other);
+	gem_close(fd, import);
+}
+
+static void close_never_used(void)
+{
+	uint32_t handle[3];
+	char *ptr = vup_alloc(page);
+	struct vup w;
+
+	vup_init(&w, fd);
+	handle[0] = vup_userptr_create(fd, ptr, page, 0);
+	handle[1] = vup_userptr_create(fd, ptr, page, DRM_VGEM_USERPTR_PROBE);
+	handle[2] = vup_userptr_create(fd, ptr, page, 0);
+	vup_bind_bo(&w, handle[2], va, page, 0, 0);
+	vup_fini(&w);
+	for (int i = 0; i < 3; i++)
+		gem_close(fd, handle[i]);
+	vup_unmap(ptr, page);
+}
+
+static void nothing_to_unregister(void (*close_one)(void))
+{
+	char *ptr = vup_alloc(page);
+	struct vup w;
+
+	/* Somebody else's notifier, which must be there afterwards */
+	vup_init(&w, fd);
+	vup_bind_mem(&w, ptr, va, page, 0);
+	for (int i = 0; i < 50; i++)
+		close_one();
+	vup_ok(&w, op_fill(va, page, 1));
+	vup_map_fixed(ptr, page, PROT_READ | PROT_WRITE);
+	vup_ok(&w, op_xor(va, page, 2));
+	vup_check_value(ptr, page, 2);
+	vup_fini(&w);
+	vup_unmap(ptr, page);
+}
+
+/*
+ * What a process does last. A reference to its address space that one of these
+ * forgot would keep the memory for as long as the file is open.
+ */
+static void last_create_refused(struct vup *w, char *ptr)
+{
+	uint32_t handle;
+
+	igt_assert_eq(__vup_userptr_create(w->fd, (uintptr_t)ptr, -page, 0, &handle), -EINVAL);
+	igt_assert_eq(__vup_userptr_create(w->fd, (uintptr_t)ptr, page, 1u << 31, &handle),
+		      -EINVAL);
+}
+
+static void last_probe_refused(struct vup *w, char *ptr)
+{
+	uint32_t handle;
+
+	vup_unmap(ptr + page, page);
+	igt_assert_eq(__vup_userptr_create(w->fd, (uintptr_t)ptr, 2 * page,
+					   DRM_VGEM_USERPTR_PROBE, &handle), -EFAULT);
+}
+
+static void last_probe(struct vup *w, char *ptr)
+{
+	vup_userptr_create(w->fd, ptr, 2 * page, DRM_VGEM_USERPTR_PROBE);
+}
+
+static void last_exec_refused(struct vup *w, char *ptr)
+{
+	vup_bind_mem(w, ptr, va, 2 * page, 0);
+	vup_unmap(ptr + page, page);
+	vup_refuse(w, -EFAULT, va + page, op_fill(va, 2 * page, 1));
+	vup_map_fixed(ptr + page, page, PROT_READ);
+	vup_refuse(w, -EPERM, va + page, op_fill(va, 2 * page, 1));
+}
+
+static void last_exec(struct vup *w, char *ptr)
+{
+	vup_bind_mem(w, ptr, va, 2 * page, 0);
+	vup_ok(w, op_fill(va, 2 * page, 1));
+}
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+static void last_exec_interrupted(struct vup *w, char *ptr)
+{
+	struct drm_vgem_op op = op_fill(va, 256 * page, 1);
+	struct drm_vgem_exec exec = {
+		.queue_id = w->queue,
+		.ops = { .stride = sizeof(op), .count = 1, .array = (uintptr_t)&op },
+	};
+	struct sigaction action = { .sa_handler = nothing };
+	struct itimerval rain = { { 0, 100 }, { 0, 100 } };
+	int err = 0;
+
+	vup_bind_mem(w, ptr, va, 256 * page, 0);
+	igt_assert_eq(sigaction(SIGALRM, &action, NULL), 0);
+	igt_assert_eq(setitimer(ITIMER_REAL, &rain, NULL), 0);
+	igt_until_timeout(VUP_PATIENCE_S) {
+		err = vup_ioctl_once(w->fd, DRM_IOCTL_VGEM_EXEC, &exec);
+		if (err)
+			break;
+		vup_map_fixed(ptr, 256 * page, PROT_READ | PROT_WRITE);
+	}
+	igt_assert_eq(err, -EINTR);
+	memset(&rain, 0, sizeof(rain));
+	setitimer(ITIMER_REAL, &rain, NULL);
+}
+
+static void last_bind_refused(struct vup *w, char *ptr)
+{
+	struct drm_vgem_vm_bind bind = {
+		.vm_id = w->vm, .op = DRM_VGEM_VM_BIND_OP_MAP_USERPTR,
+		.addr = va, .range = page, .offset = -page,
+	};
+
+	igt_assert_eq(__vup_bind(w->fd, &bind), -EINVAL);
+	bind.op = DRM_VGEM_VM_BIND_OP_MAP;
+	bind.handle = vup_userptr_create(w->fd, ptr, page, 0);
+	bind.offset = page;
+	igt_assert_eq(__vup_bind(w->fd, &bind), -EINVAL);
+}
+
+static const struct {
+	const char *name;
+	void (*last)(struct vup *w, char *ptr);
+} mm_released_test[] = {
+	{ "create-refused", last_create_refused },
+	{ "probe-refused", last_probe_refused },
+	{ "probe", last_probe },
+	{ "exec-refused", last_exec_refused },
+	{ "exec", last_exec },
+	{ "exec-interrupted", last_exec_interrupted },
+	{ "bind-refused", last_bind_refused },
+};
+
+static void mm_released(void (*last)(struct vup *w, char *ptr))
+{
+	int file = drm_open_driver(DRIVER_VGEM), life = vup_life_make();
+
+	igt_fork(child, 1) {
+		struct vup w;
+
+		vup_life_tie(life);
+		vup_init(&w, file);
+		last(&w, vup_alloc(256 * page));
+	}
+	igt_waitchildren();
+	vup_life_wait(life);
+	drm_close_driver(file);
+	still_well();
+}
+
+static void no_free_fds(void)
+{
+	uint32_t dumb = vup_dumb_create(fd, 4096);
+	struct drm_prime_handle prime = { .handle = dumb, .flags = DRM_CLOEXEC, .fd = -1 };
+	struct drm_syncobj_handle export = {
+		.flags = DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE, .fd = -1,
+	};
+	struct rlimit limit, none;
+	struct world w;
+
+	world_make(&w, fd);
+	export.handle = vup_start(&w.v, op_fill(va, 4 * page, 6));
+	igt_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	/* Below what is open already */
+	none = limit;
+	none.rlim_cur = 0;
+	igt_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 20; i++) {
+		struct drm_vgem_op op = op_fill(va, 4 * page, i);
+		struct drm_vgem_exec exec = {
+			.queue_id = w.v.queue,
+			.ops = { .stride = sizeof(op), .count = 1, .array = (uintptr_t)&op },
+		};
+		int err[3];
+
+		err[0] = __vup_ioctl(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime);
+		err[1] = __vup_ioctl(fd, DRM_IOCTL_SYNCOBJ_HANDLE_TO_FD, &export);
+		err[2] = __vup_exec(fd, &exec);
+		if (err[0] == -EMFILE && err[1] == -EMFILE && !err[2])
+			continue;
+		setrlimit(RLIMIT_NOFILE, &limit);
+		igt_assert_f(false, "export %d, sync_file %d, exec %d\n", err[0], err[1], err[2]);
+	}
+	igt_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	igt_assert_eq(vup_finish(fd, export.handle), 0);
+	vup_ok(&w.v, op_xor(va, 4 * page, 0x100));
+	vup_check_value(w.ptr, 4 * page, 0x113);
+
+	/* What failed can be done now. */
+	do_ioctl(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime);
+	close(prime.fd);
+	gem_close(fd, dumb);
+	vup_fini(&w.v);
+	gem_close(fd, w.handle);
+	vup_unmap(w.ptr, 4 * page);
+	vup_unmap(w.word, page);
+	still_well();
+}
+
 int igt_main()
 {
 	igt_fixture() {
@@ -617,6 +850,28 @@ int igt_main()
 	igt_describe("Broken if a notifier is called while it goes away.");
 	igt_subtest("invalidate-vs-close")
 		invalidate_vs_close();
+
+	igt_describe("Broken if closing takes away a notifier that is not there, or another's "
+		     "(fbsd:27bfed38ad).");
+	igt_subtest_with_dynamic("nothing-to-unregister") {
+		igt_dynamic("dumb")
+			nothing_to_unregister(close_dumb);
+		igt_dynamic("imported")
+			nothing_to_unregister(close_imported);
+		igt_dynamic("never-used")
+			nothing_to_unregister(close_never_used);
+	}
+
+	for (int i = 0; i < (int)ARRAY_SIZE(mm_released_test); i++) {
+		igt_describe("Broken if a reference is left behind on this path (CVE-2025-21886).");
+		igt_subtest_f("mm-released-%s", mm_released_test[i].name)
+			mm_released(mm_released_test[i].last);
+	}
+
+	igt_describe("Broken if an error path for want of descriptors leaks or does half of it "
+		     "(CVE-2024-56712).");
+	igt_subtest("no-free-fds")
+		no_free_fds();
 
 	igt_fixture()
 		drm_close_driver(fd);
