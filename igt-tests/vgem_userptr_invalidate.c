@@ -46,6 +46,21 @@
  * SUBTEST: busy-queued
  * Description: munmap waits for jobs that wait behind a running one too
  *
+ * SUBTEST: busy-dependent
+ * Description: munmap waits for a job that has not begun, as it waits for another VM's
+ *
+ * SUBTEST: every-call-after-munmap
+ * Description: what each call says about memory that is gone, and that none is harmed by it
+ *
+ * SUBTEST: idle-queues-tlb
+ * Description: queues that have nothing to do have stale entries, too: flushed all the same
+ *
+ * SUBTEST: dma-mappings
+ * Description: memory that the mm took back is not mapped for DMA any more
+ *
+ * SUBTEST: munmap-huge-hole
+ * Description: munmap of a TiB of nothing with a small userptr in it costs what the userptr does
+ *
  * SUBTEST: neighbours
  * Description: what happens beside a range does not concern it
  *
@@ -372,7 +387,7 @@ static const struct {
 	{ "punch-hole", idle_punch_hole, true,
 	  "Broken if truncation behind the mapping's back is not followed." },
 	{ "mprotect-read", idle_mprotect_read, false,
-	  "Broken if the device may write what the process may only read." },
+	  "Broken if the device may write what the process may only read (CVE-2026-31785)." },
 	{ "mprotect-none", idle_mprotect_none, false,
 	  "Broken if the device reaches what the process may not." },
 };
@@ -470,7 +485,8 @@ static const struct {
 	void (*call)(void *data);
 	const char *describe;
 } busy_test[] = {
-	{ "munmap", busy_munmap, "Broken if munmap() hands out pages that a job still uses." },
+	{ "munmap", busy_munmap,
+	  "Broken if munmap() hands out pages that a job still uses (xdna:cdd9d5ce)." },
 	{ "map-fixed", busy_map_fixed, "Broken if a mapping is replaced under a running job." },
 	{ "mremap-away", busy_mremap_away, "Broken if memory moves away under a running job." },
 	{ "mremap-onto", busy_mremap_onto, "Broken if memory is displaced under a running job." },
@@ -711,6 +727,187 @@ static void busy_queued(void)
 	vup_unbind(&v, va, page);
 	vup_unbind(&v, word_va, page);
 	vup_unmap(word, page);
+}
+
+static void busy_dependent(void)
+{
+	uint64_t va = VUP_VA(0), word_va = VUP_VA(1);
+	uint32_t *word = vup_alloc_word(), syncobj, done = syncobj_create(fd, 0);
+	struct busy b = { .ptr = vup_alloc(page), .size = page };
+	struct drm_vgem_op op = op_fill(va, page, AFTER);
+	struct drm_vgem_sync syncs[2] = { };
+	struct drm_vgem_exec exec = {
+		.queue_id = v.queue,
+		.ops = { .stride = sizeof(op), .count = 1, .array = (uintptr_t)&op },
+		.syncs = { .stride = sizeof(syncs[0]), .count = 2, .array = (uintptr_t)syncs },
+	};
+	struct vup_caller c;
+	struct vup w;
+
+	vup_init(&w, fd);
+	vup_bind_mem(&w, word, word_va, page, DRM_VGEM_VM_BIND_READ_ONLY);
+	vup_bind_mem(&v, b.ptr, va, page, 0);
+	vup_ok(&v, op_fill(va, page, 1));
+	vup_settle();
+	syncobj = vup_start(&w, op_spin(word_va, RELEASE, 8 * NSEC_PER_SEC));
+	syncs[0].handle = syncobj;
+	syncs[1].handle = done;
+	syncs[1].flags = DRM_VGEM_SYNC_SIGNAL;
+	igt_assert_eq(__vup_exec(fd, &exec), 0);
+
+	/* Nothing runs in this VM, but something is going to. */
+	vup_caller_start(&c, busy_munmap, &b);
+	igt_assert_f(vup_caller_blocked(&c), "munmap did not wait for a job that waits\n");
+	atomic_store(&c.released, true);
+	WRITE_ONCE(*word, RELEASE);
+	vup_caller_join(&c);
+	igt_assert(!c.too_early);
+	igt_assert_eq(b.err, 0);
+	igt_assert_eq(vup_status(fd, done), 0);
+	igt_assert_eq(vup_finish(fd, done), 0);
+	igt_assert_eq(vup_finish(fd, syncobj), 0);
+	vup_fini(&w);
+	vup_unbind(&v, va, page);
+	vup_unmap(word, page);
+}
+
+static void every_call_after_munmap(void)
+{
+	uint64_t va = VUP_VA(0), again = VUP_VA(1);
+	char *ptr = vup_alloc(page);
+	uint32_t before = vup_userptr_create(fd, ptr, page, DRM_VGEM_USERPTR_PROBE), after, none;
+
+	vup_bind_bo(&v, before, va, page, 0, 0);
+	vup_ok(&v, op_fill(va, page, 1));
+	vup_unmap(ptr, page);
+
+	/* Looking at the memory is refused, and only that. */
+	igt_assert_eq(__vup_userptr_create(fd, (uintptr_t)ptr, page, DRM_VGEM_USERPTR_PROBE,
+					   &none), -EFAULT);
+	after = vup_userptr_create(fd, ptr, page, 0);
+	vup_refuse(&v, -EFAULT, va, op_fill(va, page, 2));
+	/* Bound anew, by the old object, by a new one, and by none */
+	for (int i = 0; i < 3; i++) {
+		if (i == 2)
+			vup_bind_mem(&v, ptr, again, page, 0);
+		else
+			vup_bind_bo(&v, i ? after : before, again, page, 0, 0);
+		vup_refuse(&v, -EFAULT, again, op_fill(again, page, 2));
+		vup_refuse(&v, -EFAULT, again, op_crc32(again, page, again));
+		vup_unbind(&v, again, page);
+		igt_assert_eq(vup_do(&v, op_fill(again, page, 2)), -EFAULT);
+	}
+	vup_bind_bo(&v, after, again, page, 0, 0);
+	vup_map_fixed(ptr, page, PROT_READ | PROT_WRITE);
+	vup_ok(&v, op_fill(va, page, 3), op_xor(again, page, 4));
+	vup_check_value(ptr, page, 7);
+	vup_unbind(&v, va, page);
+	vup_unbind(&v, again, page);
+	gem_close(fd, before);
+	gem_close(fd, after);
+	vup_unmap(ptr, page);
+}
+
+/*
+ * Each queue has a TLB of its own. All are warm and idle when the page goes to
+ * somebody else; a flush that spares idle queues lets them at it.
+ */
+static void idle_queues_tlb(enum vup_how how)
+{
+	enum { QUEUES = 4 };
+	struct drm_vgem_vm_stats before, after;
+	uint64_t va = VUP_VA(0);
+	int memfd = vup_memfd(2 * page);
+	char *alias = vup_map_memfd(NULL, memfd, 2 * page, 0);
+	char *ptr = vup_map_memfd(NULL, memfd, page, 0);
+	struct vup w[QUEUES];
+
+	vup_bind_how(&v, how, ptr, va, page, false);
+	for (int q = 0; q < QUEUES; q++) {
+		w[q] = v;
+		igt_assert_eq(__vup_queue_create(fd, v.vm, &w[q].queue), 0);
+		vup_ok(&w[q], op_fill(va, page, q));
+	}
+	vup_paint(alias, page, 60);
+	vup_stats(&v, &before);
+	/* The page stays in the file; the mapping and the device get another. */
+	vup_map_memfd(ptr, memfd, page, page);
+	vup_stats(&v, &after);
+	igt_assert_lt_u64(before.tlb_flushes, after.tlb_flushes);
+	for (int q = 0; q < QUEUES; q++) {
+		vup_ok(&w[q], op_fill(va, page, 0x100 + q));
+		vup_check_value(alias + page, page, 0x100 + q);
+		vup_check_paint(alias, page, 60);
+		igt_assert_eq(__vup_queue_destroy(fd, w[q].queue), 0);
+	}
+	vup_unbind(&v, va, page);
+	vup_unmap(ptr, page);
+	vup_unmap(alias, 2 * page);
+	close(memfd);
+}
+
+/* What the kernel knows to be mapped for vgem, or a skip */
+static int dma_mappings(void)
+{
+	FILE *f = fopen("/sys/kernel/debug/dma-api/dump", "re");
+	char line[512];
+	int count = 0;
+
+	igt_require_f(f, "kernel without CONFIG_DMA_API_DEBUG\n");
+	while (fgets(line, sizeof(line), f))
+		count += !!strstr(line, " vgem ");
+	fclose(f);
+	return count;
+}
+
+static void dma_gone(enum vup_how how)
+{
+	uint64_t va = VUP_VA(0);
+	size_t size = 2 * VUP_WINDOW;
+	char *ptr = vup_alloc_windows(size);
+	int none, half, all;
+
+	vup_stop_numa_balancing();
+	none = dma_mappings();
+	vup_bind_how(&v, how, ptr, va, size, false);
+	vup_ok(&v, op_fill(va, 4, 1));
+	all = dma_mappings();
+	igt_assert_lt(none, all);
+	vup_unmap(ptr, VUP_WINDOW);
+	half = dma_mappings();
+	igt_assert_lt(none, half);
+	igt_assert_lt(half, all);
+	igt_assert_eq(madvise(ptr + VUP_WINDOW, VUP_WINDOW, MADV_DONTNEED), 0);
+	igt_assert_eq(dma_mappings(), none);
+
+	/* And nothing of it comes back with the rest of the life */
+	vup_map_fixed(ptr, size, PROT_READ | PROT_WRITE);
+	vup_ok(&v, op_fill(va, 4, 1));
+	vup_unbind(&v, va, size);
+	vup_unmap(ptr, size);
+	igt_assert_eq(dma_mappings(), none);
+}
+
+static void munmap_huge_hole(enum vup_how how)
+{
+	uint64_t va = VUP_VA(0), size = 1ull << 40, before;
+	struct drm_vgem_vm_stats stats[2];
+	char *arena, *ptr;
+
+	arena = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	igt_require_f(arena != MAP_FAILED, "no TiB of address space\n");
+	ptr = vup_map_fixed(arena + size / 2, page, PROT_READ | PROT_WRITE);
+	vup_bind_how(&v, how, ptr, va, page, false);
+	vup_ok(&v, op_fill(va, page, 1));
+	vup_stats(&v, &stats[0]);
+	before = vup_now_ns();
+	vup_unmap(arena, size);
+	/* Half a million windows, but one of them is ours. */
+	igt_assert_lt_u64(vup_now_ns() - before, NSEC_PER_SEC);
+	vup_stats(&v, &stats[1]);
+	igt_assert_eq_u64(stats[1].invalidations - stats[0].invalidations, 1);
+	vup_refuse(&v, -EFAULT, va, op_fill(va, page, 1));
+	vup_unbind(&v, va, page);
 }
 
 static void neighbours(enum vup_how how)
@@ -1092,19 +1289,48 @@ int igt_main()
 	igt_subtest("busy-queued")
 		busy_queued();
 
+	igt_describe("Broken if a job that still waits is not waited for "
+		     "(xdna:cdd9d5ce, xdna:7daba081).");
+	igt_subtest("busy-dependent")
+		busy_dependent();
+
+	igt_describe("Broken if one way in does not look whether memory is there "
+		     "(deb:6.12.19 e775e2a060d9).");
+	igt_subtest("every-call-after-munmap")
+		every_call_after_munmap();
+
+	igt_describe("Broken if an idle queue keeps its TLB (CVE-2026-53201).");
+	igt_subtest_with_dynamic("idle-queues-tlb")
+		for (int how = 0; how < VUP_HOWS; how++)
+			igt_dynamic(vup_how_name[how])
+				idle_queues_tlb(how);
+
+	igt_describe("Broken if pages stay mapped for DMA that are others' by now (333b89063361).");
+	igt_subtest_with_dynamic("dma-mappings")
+		for (int how = 0; how < VUP_HOWS; how++)
+			igt_dynamic(vup_how_name[how])
+				dma_gone(how);
+
+	igt_describe("Broken if the cost follows the size of what is unmapped (CVE-2023-52484).");
+	igt_subtest_with_dynamic("munmap-huge-hole")
+		for (int how = 0; how < VUP_HOWS; how++)
+			igt_dynamic(vup_how_name[how])
+				munmap_huge_hole(how);
+
 	igt_describe("Broken if a range is invalidated by what happens beside it.");
 	igt_subtest_with_dynamic("neighbours")
 		for (int how = 0; how < VUP_HOWS; how++)
 			igt_dynamic(vup_how_name[how])
 				neighbours(how);
 
-	igt_describe("Broken if memory that is gone fails jobs that do not need it.");
+	igt_describe("Broken if memory that was freed first stops a queue (fbsd:1f297c4527).");
 	igt_subtest_with_dynamic("others-undisturbed")
 		for (int how = 0; how < VUP_HOWS; how++)
 			igt_dynamic(vup_how_name[how])
 				others_undisturbed(how);
 
-	igt_describe("Broken if the device reads or writes pages that belong to others by now.");
+	igt_describe("Broken if the device reads or writes pages that belong to others by now "
+		     "(CVE-2022-0330).");
 	igt_subtest_with_dynamic("old-pages")
 		for (int how = 0; how < VUP_HOWS; how++)
 			igt_dynamic(vup_how_name[how])
@@ -1132,7 +1358,7 @@ int igt_main()
 					holes(hole_test[i].pages, hole_test[i].hole, how);
 	}
 
-	igt_describe("Broken if data are lost or stale in one of a thousand rounds.");
+	igt_describe("Broken if only the first invalidation has an effect (fbsd:7ec4f7e4c4).");
 	igt_subtest_with_dynamic("cycles")
 		for (int how = 0; how < VUP_HOWS; how++)
 			igt_dynamic(vup_how_name[how])
