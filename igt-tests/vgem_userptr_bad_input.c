@@ -27,6 +27,9 @@
  * SUBTEST: create-range
  * Description: empty, unaligned, wrapping and foreign ranges
  *
+ * SUBTEST: create-size-ladder
+ * Description: sizes around each power of two that an integer may be cut off at
+ *
  * SUBTEST: create-null
  * Description: the page at address zero is a range like any other, only not mapped
  *
@@ -80,6 +83,9 @@
  *
  * SUBTEST: mmap-offset
  * Description: a userptr object has no mmap offset
+ *
+ * SUBTEST: mmap-every-way
+ * Description: no offset of the device file, and no kind of mapping, shows a userptr object
  *
  * SUBTEST: prime-export
  * Description: a userptr object is not exported
@@ -162,6 +168,8 @@ static void create_range(void)
 		{ addr, 1ull << 62 },
 		{ addr, 1ull << 63 },
 		{ addr, -(addr & ~(page - 1)) - page },
+		/* The range of CVE-2024-26656 */
+		{ 0xffffffffffff0000ull, 2ull << 30 },
 	};
 
 	for (int i = 0; i < (int)ARRAY_SIZE(bad); i++) {
@@ -171,6 +179,53 @@ static void create_range(void)
 		refuse_create(bad[i].addr, bad[i].size, DRM_VGEM_USERPTR_PROBE, -EINVAL);
 		refuse_create(bad[i].addr, bad[i].size, DRM_VGEM_USERPTR_READ_ONLY, -EINVAL);
 	}
+}
+
+/*
+ * Sizes that fit are made, and their last page is the right one: a page number
+ * or size that lost its upper bits would end elsewhere.
+ */
+static void create_size_ladder(void)
+{
+	static const int bit[] = { 12, 30, 31, 32, 33, 43, 46, 47, 48, 52, 62, 63 };
+	uint64_t most = (1ull << 33) + 2 * page;
+	char *arena = mmap(NULL, most, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			   -1, 0);
+
+	refuse_create((uintptr_t)ptr, 0, 0, -EINVAL);
+	refuse_create((uintptr_t)ptr, ~0ull, 0, -EINVAL);
+	for (int i = 0; i < (int)ARRAY_SIZE(bit); i++) {
+		for (int off = -1; off <= 1; off++) {
+			uint64_t size = (1ull << bit[i]) + off * (int64_t)page;
+			uint64_t last = size - page, part;
+			uint32_t object;
+
+			refuse_create((uintptr_t)ptr, size - 1, 0, -EINVAL);
+			refuse_create((uintptr_t)ptr, size + 1, 0, -EINVAL);
+			if (size && bit[i] >= 47)
+				refuse_create((uintptr_t)ptr, size, 0, -EINVAL);
+			if (!size || bit[i] > 33 || arena == MAP_FAILED)
+				continue;
+
+			/* Only its last window is there. */
+			part = max((uint64_t)(uintptr_t)arena,
+				   ((uintptr_t)arena + last) & ~(VUP_WINDOW - 1)) -
+			       (uintptr_t)arena;
+			vup_map_fixed(arena + part, size - part, PROT_READ | PROT_WRITE);
+			object = vup_userptr_create(fd, arena, size, 0);
+			vup_bind_bo(&v, object, VUP_VA(1), page, last, 0);
+			vup_ok(&v, op_fill(VUP_VA(1), page, bit[i]));
+			vup_check_value(arena + last, page, bit[i]);
+			vup_unbind(&v, VUP_VA(1), page);
+			gem_close(fd, object);
+			igt_assert(mmap(arena + part, size - part, PROT_NONE, MAP_PRIVATE |
+					MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+				   arena + part);
+		}
+	}
+	if (arena != MAP_FAILED)
+		vup_unmap(arena, most);
+	still_works();
 }
 
 static void create_null(void)
@@ -752,6 +807,54 @@ static void mmap_offset(void)
 	still_works();
 }
 
+/* @err of mmap(), or 0 with nothing left behind */
+static int try_mmap(int prot, int flags, uint64_t offset, size_t size)
+{
+	void *map = mmap(NULL, size, prot, flags, fd, offset);
+	int err = map == MAP_FAILED ? errno : 0;
+
+	errno = 0;
+	if (!err)
+		munmap(map, size);
+	return err;
+}
+
+static void mmap_every_way(void)
+{
+	static const int prot[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE };
+	struct drm_mode_map_dumb map[2] = {
+		{ .handle = vup_dumb_create(fd, 4096) },
+	};
+	uint32_t object = vup_userptr_create(fd, ptr, SIZE * page, 0);
+
+	/* Objects made before and after it have offsets: it is not between them. */
+	map[1].handle = vup_dumb_create(fd, 4096);
+	for (int i = 0; i < 2; i++) {
+		do_ioctl(fd, DRM_IOCTL_MODE_MAP_DUMB, &map[i]);
+		igt_assert_eq(try_mmap(PROT_READ, MAP_SHARED, map[i].offset, page), 0);
+	}
+	for (int p = 0; p < (int)ARRAY_SIZE(prot); p++) {
+		for (int i = 0; i < 2; i++) {
+			igt_assert_neq(try_mmap(prot[p], MAP_SHARED, map[i].offset, 2 * page), 0);
+			for (int off = -16; off <= 16; off++) {
+				uint64_t at = map[i].offset + off * (int64_t)page;
+
+				if (at != map[0].offset && at != map[1].offset)
+					igt_assert_neq(try_mmap(prot[p], MAP_SHARED, at, page), 0);
+			}
+		}
+		/* The handle, or its address, taken for an offset */
+		igt_assert_neq(try_mmap(prot[p], MAP_SHARED, object * page, page), 0);
+		igt_assert_neq(try_mmap(prot[p], MAP_SHARED, (uintptr_t)ptr, page), 0);
+		igt_assert_neq(try_mmap(prot[p], MAP_PRIVATE, (uintptr_t)ptr, page), 0);
+		igt_assert_neq(try_mmap(prot[p], MAP_SHARED, 0, page), 0);
+	}
+	gem_close(fd, map[0].handle);
+	gem_close(fd, map[1].handle);
+	gem_close(fd, object);
+	still_works();
+}
+
 static void prime_export(void)
 {
 	static const uint32_t flags[] = { 0, DRM_CLOEXEC, DRM_RDWR, DRM_CLOEXEC | DRM_RDWR };
@@ -851,9 +954,14 @@ int igt_main()
 	igt_subtest("create-flags")
 		create_flags();
 
-	igt_describe("Broken if a malformed range is rounded, wrapped or taken.");
+	igt_describe("Broken if a malformed range is rounded, wrapped or taken (CVE-2024-26656).");
 	igt_subtest("create-range")
 		create_range();
+
+	igt_describe("Broken if a size is cut off on its way "
+		     "(fbsd:539ab7af4f c11c7bfd2134, CVE-2021-47649, CVE-2025-37803).");
+	igt_subtest("create-size-ladder")
+		create_size_ladder();
 
 	igt_describe("Broken if address zero is special, or mapped.");
 	igt_subtest("create-null")
@@ -927,11 +1035,15 @@ int igt_main()
 	igt_subtest("wrong-object")
 		wrong_object();
 
-	igt_describe("Broken if user memory gets a second mapping.");
+	igt_describe("Broken if user memory gets a second mapping (fbsd:7c3adbcb4d 4f2a572eda67).");
 	igt_subtest("mmap-offset")
 		mmap_offset();
 
-	igt_describe("Broken if user memory leaves its process.");
+	igt_describe("Broken if some kind of mapping was forgotten (fbsd:53b5812d74).");
+	igt_subtest("mmap-every-way")
+		mmap_every_way();
+
+	igt_describe("Broken if user memory leaves its process (CVE-2026-54976).");
 	igt_subtest("prime-export")
 		prime_export();
 

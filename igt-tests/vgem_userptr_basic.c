@@ -1057,7 +1057,8 @@ int igt_main()
 			igt_dynamic(read_only_name[i])
 				read_only(i);
 
-	igt_describe("Broken if the device gets write access that the process does not have.");
+	igt_describe("Broken if the device gets write access that the process does not have "
+		     "(CVE-2026-31785).");
 	igt_subtest_with_dynamic("read-only-memory")
 		for (int how = 0; how < VUP_HOWS; how++)
 			igt_dynamic(vup_how_name[how])

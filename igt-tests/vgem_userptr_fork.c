@@ -429,7 +429,8 @@ int igt_main()
 	igt_subtest("device-reads")
 		device_reads();
 
-	igt_describe("Broken if the device keeps the page that copy-on-write left to the child.");
+	igt_describe("Broken if the device keeps the page that copy-on-write left to the child "
+		     "(17839856fd58).");
 	igt_subtest("parent-writes")
 		parent_writes(false);
 
@@ -464,7 +465,8 @@ int igt_main()
 	igt_subtest("shared-memory")
 		shared_memory();
 
-	igt_describe("Broken if a child can use what belongs to its parent's memory.");
+	igt_describe("Broken if a child can use what belongs to its parent's memory "
+		     "(CVE-2026-43370).");
 	igt_subtest("inherited-refused")
 		inherited_refused();
 
