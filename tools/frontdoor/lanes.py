@@ -14,9 +14,11 @@ RIGS = {"uml": "uml-quick", "uml-quick": "uml-quick", "uml-deep": "uml-deep", "u
 NUMA = ["numa=fake=2"]
 
 # What of our IGT tests `make check` runs on QEMU: those whose outcome depends on
-# how an mm takes pages away (huge pages, NUMA, real paging). UML runs them all;
-# `make igt RIG=qemu` does so under emulation, in about twice the time of a check.
-EMULATED = "vgem_userptr_[if]*"
+# how an mm takes pages away (huge pages, NUMA, real paging) or on which kinds of
+# memory there are: fork, huge, invalidate, kinds, pressure, reclaim, uffd. UML
+# runs all tests, and skips what it has no memory for; `make igt RIG=qemu` runs
+# them all under emulation, in about twice the time of a check.
+EMULATED = "vgem_userptr_[fhikpru]*"
 
 
 class Rig:
