@@ -10,6 +10,7 @@
  */
 
 #include <linux/mman.h>
+#include <linux/sort.h>
 #include <linux/xarray.h>
 
 #include <kunit/static_stub.h>
@@ -154,21 +155,28 @@ static void fake_init(struct kunit *test)
 				   fake_unmap_phys);
 }
 
+static int fake_cmp_pages(const void *a, const void *b)
+{
+	return cmp_int(page_to_pfn(*(struct page * const *)b),
+		       page_to_pfn(*(struct page * const *)a));
+}
+
 /*
- * Three windows but for a page at each end, filled, in @vm at address 0. Touched
- * from the end on, so that neighbours in memory are in the wrong order: runs of
- * one page.
+ * Three windows but for a page at each end, filled, in @vm at address 0. Of
+ * pages that fall, so that no two neighbours make one run.
  */
 static struct userptr_mock_obj *fake_three_windows(struct userptr_mock_vm *vm)
 {
 	struct userptr_mock *mock = vm->mock;
 	unsigned long size = 3 * SZ_2M - 2 * PAGE_SIZE;
 	unsigned long addr = userptr_mock_mmap(mock, 3 * SZ_2M) + PAGE_SIZE;
+	struct userptr_mock_file *file;
 	struct userptr_mock_obj *obj;
-	unsigned long i;
 
-	for (i = size / PAGE_SIZE; i--;)
-		userptr_mock_cpu_write(mock, addr + i * PAGE_SIZE, TAG + i);
+	file = userptr_mock_file_mmap(mock, addr, size);
+	sort(file->pages, file->nr_pages, sizeof(*file->pages), fake_cmp_pages,
+	     NULL);
+	userptr_mock_fill(mock, addr, size, TAG);
 	obj = userptr_mock_obj_new(mock, addr, size, 0);
 	userptr_mock_bind_all(vm, obj, 0);
 

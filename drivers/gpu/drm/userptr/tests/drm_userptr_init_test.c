@@ -73,15 +73,20 @@ static void init_without_mm(struct kunit *test)
 {
 	static const struct drm_userptr_vm_ops no_ops;
 	struct userptr_mock *mock = test->priv;
-	struct drm_userptr userptr = {};
-	struct drm_userptr_vm vm = {};
+	struct drm_userptr *userptr;
+	struct drm_userptr_vm *vm;
+
+	userptr = kunit_kzalloc(test, sizeof(*userptr), GFP_KERNEL);
+	vm = kunit_kzalloc(test, sizeof(*vm), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, userptr);
+	KUNIT_ASSERT_NOT_NULL(test, vm);
 
 	KUNIT_ASSERT_NULL(test, current->mm);
 	KUNIT_EXPECT_EQ(test, -EINVAL,
-			drm_userptr_init(&userptr, mock->dev, SZ_1G, PAGE_SIZE,
+			drm_userptr_init(userptr, mock->dev, SZ_1G, PAGE_SIZE,
 					 0));
 	KUNIT_EXPECT_EQ(test, -EINVAL,
-			drm_userptr_vm_init(&vm, mock->dev, &no_ops, 0));
+			drm_userptr_vm_init(vm, mock->dev, &no_ops, 0));
 }
 
 /* Would need the cache or a bounce buffer synced while the CPU writes. */

@@ -75,13 +75,16 @@ struct inject_userptr {
 static int inject_do_init(void *arg)
 {
 	struct inject_userptr *inject = arg;
-	struct drm_userptr userptr = {};
+	struct drm_userptr *userptr;
 	int err;
 
-	err = drm_userptr_init(&userptr, inject->mock->dev, inject->addr, SZ_4M,
+	userptr = kunit_kzalloc(inject->mock->test, sizeof(*userptr), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(inject->mock->test, userptr);
+	err = drm_userptr_init(userptr, inject->mock->dev, inject->addr, SZ_4M,
 			       inject->flags);
 	if (!err)
-		drm_userptr_fini(&userptr);
+		drm_userptr_fini(userptr);
+	kunit_kfree(inject->mock->test, userptr);
 
 	return err;
 }

@@ -64,29 +64,33 @@ static void pin_unwinds(struct kunit *test)
 {
 	struct userptr_mock *mock = test->priv;
 	unsigned long addr = userptr_mock_mmap(mock, SZ_4M), before;
-	struct drm_userptr userptr = {};
+	struct drm_userptr *userptr;
 
+	userptr = kunit_kzalloc(test, sizeof(*userptr), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, userptr);
 	userptr_mock_fill(mock, addr, SZ_4M, TAG);
 	before = current->mm->locked_vm;
 
 	KUNIT_ASSERT_EQ(test, 0, vm_munmap(addr + SZ_4M - PAGE_SIZE, PAGE_SIZE));
 	KUNIT_EXPECT_EQ(test, -EFAULT,
-			drm_userptr_init(&userptr, mock->dev, addr, SZ_4M,
+			drm_userptr_init(userptr, mock->dev, addr, SZ_4M,
 					 DRM_USERPTR_PIN));
 	KUNIT_EXPECT_EQ(test, current->mm->locked_vm, before);
 
+	memset(userptr, 0, sizeof(*userptr));
 	userptr_mock_remap(mock, addr + SZ_2M, SZ_2M, PROT_READ);
 	KUNIT_EXPECT_EQ(test, -EFAULT,
-			drm_userptr_init(&userptr, mock->dev, addr, SZ_4M,
+			drm_userptr_init(userptr, mock->dev, addr, SZ_4M,
 					 DRM_USERPTR_PIN));
 	KUNIT_EXPECT_EQ(test, current->mm->locked_vm, before);
 
 	/* Read-only will do. */
+	memset(userptr, 0, sizeof(*userptr));
 	KUNIT_EXPECT_EQ(test, 0,
-			drm_userptr_init(&userptr, mock->dev, addr, SZ_4M,
+			drm_userptr_init(userptr, mock->dev, addr, SZ_4M,
 					 DRM_USERPTR_PIN |
 					 DRM_USERPTR_READ_ONLY));
-	drm_userptr_fini(&userptr);
+	drm_userptr_fini(userptr);
 	KUNIT_EXPECT_EQ(test, current->mm->locked_vm, before);
 }
 
@@ -94,15 +98,17 @@ static void pin_interrupted(struct kunit *test)
 {
 	struct userptr_mock *mock = test->priv;
 	unsigned long addr = userptr_mock_mmap(mock, SZ_4M), before;
-	struct drm_userptr userptr = {};
+	struct drm_userptr *userptr;
 
+	userptr = kunit_kzalloc(test, sizeof(*userptr), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, userptr);
 	userptr_mock_fill(mock, addr, SZ_4M, TAG);
 	before = current->mm->locked_vm;
 
 	allow_signal(SIGUSR1);
 	send_sig(SIGUSR1, current, 0);
 	KUNIT_EXPECT_EQ(test, -ERESTARTSYS,
-			drm_userptr_init(&userptr, mock->dev, addr, SZ_4M,
+			drm_userptr_init(userptr, mock->dev, addr, SZ_4M,
 					 DRM_USERPTR_PIN));
 	flush_signals(current);
 	disallow_signal(SIGUSR1);
