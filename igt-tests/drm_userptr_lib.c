@@ -8,9 +8,11 @@
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <linux/magic.h>
@@ -588,6 +590,18 @@ bool vup_process_blocked(pid_t pid)
 	atomic_bool done = false;
 
 	return task_in_state(&tid, &done, 'D');
+}
+
+/* Processes */
+
+pid_t vup_fork(void)
+{
+	pid_t pid = fork();
+
+	igt_assert_lte(0, pid);
+	if (!pid)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
 }
 
 /* Gates */

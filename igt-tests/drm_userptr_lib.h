@@ -220,6 +220,12 @@ void vup_caller_join(struct vup_caller *c);
 /* The same of a child's only thread; false when it has ended. */
 bool vup_process_blocked(pid_t pid);
 
+/*
+ * fork() for children that are to be killed, or to end in a way of their own:
+ * they do not outlive a test that fails.
+ */
+pid_t vup_fork(void);
+
 /* One-shot gate between processes that fork() made; waiting is bounded. */
 struct vup_gate {
 	int fd[2];

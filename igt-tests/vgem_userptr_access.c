@@ -164,8 +164,7 @@ static void exec_inherited_file(void)
 	pid_t pid;
 
 	vup_gate_init(&said);
-	pid = fork();
-	igt_assert_lte(0, pid);
+	pid = vup_fork();
 	if (!pid) {
 		const struct drm_vgem_op spin = op_spin(va, RELEASE, 500 * NSEC_PER_MSEC);
 		char text[64];
@@ -237,8 +236,7 @@ static void file_passed(void)
 
 	igt_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	/* Forked before there is anything to inherit */
-	pid = fork();
-	igt_assert_lte(0, pid);
+	pid = vup_fork();
 	if (!pid) {
 		int file = receive_file(pair[1]), line;
 
@@ -359,8 +357,7 @@ static pid_t busy_owner(int file, bool killed, uint32_t *syncobj)
 	pid_t pid;
 
 	igt_assert_eq(pipe(report), 0);
-	pid = fork();
-	igt_assert_lte(0, pid);
+	pid = vup_fork();
 	if (!pid) {
 		char *ptr = vup_alloc(16 * page);
 		struct drm_vgem_op ops[2] = {
@@ -436,8 +433,7 @@ static void module_unload(void)
 	drm_close_driver(file);
 
 	/* One that leaves the file to itself, and whose mm nobody keeps */
-	pid = fork();
-	igt_assert_lte(0, pid);
+	pid = vup_fork();
 	if (!pid) {
 		struct vup w;
 

@@ -65,8 +65,7 @@ static pid_t compaction_start(void)
 	pid_t pid;
 
 	igt_require_f(vup_file_write(knob, "1"), "kernel without compaction, or no permission\n");
-	pid = fork();
-	igt_assert_lte(0, pid);
+	pid = vup_fork();
 	if (!pid)
 		for (;;) {
 			/* Free pages among used ones: something to compact */
@@ -142,9 +141,8 @@ static void exit_under_compaction(void)
 
 	igt_until_timeout(4) {
 		int life = vup_life_make(), status;
-		pid_t pid = fork();
+		pid_t pid = vup_fork();
 
-		igt_assert_lte(0, pid);
 		if (!pid) {
 			size_t size = 1 << 20;
 			char *ptr;
@@ -205,8 +203,7 @@ static void corpse_make(struct corpse *c, uint64_t spin_ns)
 	c->life = vup_life_make();
 	c->size = 8 << 20;
 	igt_assert_eq(pipe(report), 0);
-	c->pid = fork();
-	igt_assert_lte(0, c->pid);
+	c->pid = vup_fork();
 	if (!c->pid) {
 		uint32_t syncobj = 0;
 		struct vup w;
@@ -327,8 +324,7 @@ static void memcg_oom(bool busy)
 				    "^ *(RIP|Code|RSP|RAX|RDX|RBP|R10|R13|PKRU)|^ *[0-9a-f ]+$");
 
 	vup_gate_init(&full);
-	pid = fork();
-	igt_assert_lte(0, pid);
+	pid = vup_fork();
 	if (!pid) {
 		size_t size = 16 << 20, more = 64 << 20;
 		char *ptr;
@@ -375,8 +371,7 @@ static void killed_in_populate(void)
 		pid_t pid;
 
 		atomic_store(rounds, 0);
-		pid = fork();
-		igt_assert_lte(0, pid);
+		pid = vup_fork();
 		if (!pid) {
 			const struct drm_vgem_op op = op_spin(va, 0, 1);
 			struct vup w;

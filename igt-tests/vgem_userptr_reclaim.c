@@ -298,8 +298,7 @@ static void storm_pageout(enum vup_how how)
 	vup_bind_how(&v, how, ptr, va, size, false);
 	vup_paint(ptr, size, 53);
 	vup_stats(&v, &before);
-	pid = fork();
-	igt_assert_lte(0, pid);
+	pid = vup_fork();
 	if (!pid)
 		for (;;)
 			syscall(SYS_process_madvise, pidfd, &iov, 1, MADV_PAGEOUT, 0);

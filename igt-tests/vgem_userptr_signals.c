@@ -181,8 +181,7 @@ static void munmap_killed(void)
 	pid_t pid;
 
 	igt_assert_eq(pipe(report), 0);
-	pid = fork();
-	igt_assert_lte(0, pid);
+	pid = vup_fork();
 	if (!pid) {
 		struct vup w;
 		char *ptr = vup_alloc(page);

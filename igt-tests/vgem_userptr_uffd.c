@@ -295,8 +295,7 @@ static void missing_killed(void)
 
 	vup_gate_init(&waiting);
 	close(uffd_open(0));
-	pid = fork();
-	igt_assert_lte(0, pid);
+	pid = vup_fork();
 	if (!pid) {
 		struct submission s = { .op = op_fill(va, size, 5) };
 		struct vup_caller c;
