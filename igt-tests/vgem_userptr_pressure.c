@@ -47,7 +47,7 @@
  * Description: threads make, use and drop userptrs of one range while it is mapped anew
  *
  * SUBTEST: same-userptr-threads
- * Description: threads submit jobs on one userptr, all of which have to populate it
+ * Description: one userptr in the VMs of several threads, each of which has to populate it
  */
 
 IGT_TEST_DESCRIPTION("Compaction, the OOM reaper, untimely deaths, and races of threads.");
@@ -473,8 +473,8 @@ static void *submit_only(void *data)
 	return NULL;
 }
 
-/* Children, so that whatever a thread finds wrong ends the process, not the test */
-static void threads(void *(*work)(void *data), bool one_vm)
+/* In a child, so that whatever a thread finds wrong ends that, not the test */
+static void threads(void *(*work)(void *data), bool one_userptr)
 {
 	igt_fork(child, 1) {
 		size_t size = 16 * page;
@@ -482,20 +482,18 @@ static void threads(void *(*work)(void *data), bool one_vm)
 		struct worker w[THREADS];
 		uint32_t storms = 0, done = 0;
 		bool stop = false;
-		struct vup first;
+		uint32_t handle;
 
-		vup_init(&first, fd);
-		if (one_vm)
-			vup_bind_mem(&first, ptr, va, size, 0);
+		handle = vup_userptr_create(fd, ptr, size, 0);
 		for (int i = 0; i < THREADS; i++) {
 			w[i] = (struct worker) {
-				.v = first, .ptr = ptr, .size = size, .stop = &stop,
+				.ptr = ptr, .size = size, .stop = &stop,
 				.va = va + i * size / THREADS,
 			};
-			if (one_vm)
-				igt_assert_eq(__vup_queue_create(fd, first.vm, &w[i].v.queue), 0);
-			else
-				vup_init(&w[i].v, fd);
+			/* A VM each: submissions to one VM would go one by one. */
+			vup_init(&w[i].v, fd);
+			if (one_userptr)
+				vup_bind_bo(&w[i].v, handle, va, size, 0, 0);
 			igt_assert_eq(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
 		}
 		igt_until_timeout(3) {
@@ -527,11 +525,11 @@ static void threads(void *(*work)(void *data), bool one_vm)
 		}
 		igt_info("%u jobs, %u changes\n", done, storms);
 		igt_assert_lt(0, done);
-		if (one_vm)
-			for (int i = 0; i < THREADS; i++)
-				vup_ok(&w[i].v, op_fill(w[i].va, size / THREADS, 7));
-		else
-			vup_ok(&w[0].v, op_fill(va, size, 7));
+		for (int i = 0; i < THREADS; i++) {
+			if (!one_userptr)
+				vup_bind_mem(&w[i].v, ptr, va, size, 0);
+			vup_ok(&w[i].v, op_fill(w[i].va, size / THREADS, 7));
+		}
 		vup_check_value(ptr, size, 7);
 	}
 	igt_waitchildren();
