@@ -15,8 +15,9 @@
 #include <linux/rwsem.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
+#include <linux/util_macros.h>
 #include <linux/wait.h>
-#include <linux/workqueue_types.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 struct device;
@@ -27,6 +28,7 @@ struct task_struct;
 struct drm_userptr_binding;
 struct drm_userptr_dma;
 struct drm_userptr_ledger;
+struct drm_userptr_preempt_fence;
 struct drm_userptr_vm;
 
 /**
@@ -461,6 +463,11 @@ struct drm_userptr_submit {
 	unsigned long fault_refused;
 	/** @fault_write: a write fault */
 	bool fault_write;
+	/**
+	 * @wanted: how many are still interested, or NULL if the caller is;
+	 * with nobody left the submission is given up
+	 */
+	const atomic_t *wanted;
 	/** @committed: the commit went through */
 	bool committed;
 };
@@ -489,5 +496,167 @@ void drm_userptr_commit_end(struct drm_userptr_submit *submit);
  */
 #define drm_userptr_until_valid(submit__) \
 	while (!(submit__)->committed)
+
+struct drm_userptr_preempt;
+struct drm_userptr_queue;
+
+/**
+ * struct drm_userptr_preempt_ops - what a driver does for long-running queues
+ */
+struct drm_userptr_preempt_ops {
+	/**
+	 * @rebind: make everything valid again and resume the queues
+	 *
+	 * Required. Called from a worker, with no lock held and without a mm.
+	 * Takes the VM's outer lock, calls drm_userptr_rebind_begin(), and then
+	 * does what every submission does, with drm_userptr_resume_prepare()
+	 * and drm_userptr_commit_resume() in place of a job; see the example in
+	 * the overview. A binding whose memory is gone must not keep it from
+	 * resuming the others: leave its entries absent, and the device faults
+	 * if it gets there.
+	 *
+	 * Return: 0; -EAGAIN or -ENOMEM to be called again later; anything else
+	 * leaves the queues as they are until drm_userptr_preempt_kick().
+	 */
+	int (*rebind)(struct drm_userptr_preempt *preempt);
+};
+
+/**
+ * struct drm_userptr_preempt - the long-running queues of a VM
+ *
+ * Embedded in the driver's VM, next to its &struct drm_userptr_vm.
+ */
+struct drm_userptr_preempt {
+	/** @ops: the driver's callbacks; constant */
+	const struct drm_userptr_preempt_ops *ops;
+	/** @vm: whose queues; constant */
+	struct drm_userptr_vm *vm;
+	/** @queues: list of &drm_userptr_queue.link, under the outer lock */
+	struct list_head queues;
+	/** @nr_queues: how many those are, under the outer lock */
+	unsigned int nr_queues;
+	/** @live: how many of them are not killed */
+	atomic_t live;
+	/** @work: calls &drm_userptr_preempt_ops.rebind */
+	struct delayed_work work;
+	/** @backoff_ms: how long @work waited the last time; its own */
+	unsigned int backoff_ms;
+	/** @preemptions: times a queue was suspended with work left */
+	atomic64_t preemptions;
+	/** @resumes: times a queue was resumed */
+	atomic64_t resumes;
+};
+
+/**
+ * struct drm_userptr_queue_ops - what a driver does to a long-running queue
+ *
+ * A call of @suspend is followed by one of @suspend_wait, and @resume comes
+ * only after that, or first of all.
+ */
+struct drm_userptr_queue_ops {
+	/**
+	 * @suspend: ask the queue to stop
+	 *
+	 * Required. Must not wait. May be called with interrupts disabled and
+	 * under a spinlock.
+	 */
+	void (*suspend)(struct drm_userptr_queue *queue);
+
+	/**
+	 * @suspend_wait: wait until the queue has stopped
+	 *
+	 * Required. From its return to @resume the queue reaches no memory. An
+	 * invalidation waits for it, so it must come to an end without user
+	 * space and without anybody who allocates memory or holds a dma_resv: a
+	 * queue that does not stop in time has to be reset.
+	 */
+	void (*suspend_wait)(struct drm_userptr_queue *queue);
+
+	/**
+	 * @resume: let the queue run again, or for the first time
+	 *
+	 * Required. Called in a commit, with &drm_userptr_vm.notifier_lock held
+	 * for read. Must not allocate memory or wait for a fence.
+	 */
+	void (*resume)(struct drm_userptr_queue *queue);
+
+	/**
+	 * @idle: has the queue nothing to run?
+	 *
+	 * Optional, for queues that the kernel submits to. An idle queue is
+	 * left suspended, and memory that nobody uses is left alone. Takes
+	 * spinlocks at most. When the queue gets something to run, the driver
+	 * commits that as the resumption of the queue.
+	 */
+	bool (*idle)(struct drm_userptr_queue *queue);
+};
+
+/**
+ * struct drm_userptr_queue - a queue whose jobs may run for ever
+ *
+ * Embedded in the driver's queue. No &struct dma_fence ever depends on the end
+ * of one of its jobs. While it runs there is a preempt fence in the ledger: who
+ * waits for that makes the queue stop.
+ */
+struct drm_userptr_queue {
+	/** @ops: the driver's callbacks; constant */
+	const struct drm_userptr_queue_ops *ops;
+	/** @preempt: to whom it belongs; constant */
+	struct drm_userptr_preempt *preempt;
+	/** @link: in &drm_userptr_preempt.queues, under the outer lock */
+	struct list_head link;
+	/** @context: of its preempt fences; constant */
+	u64 context;
+	/** @seqno: of the last preempt fence, under the outer lock */
+	u64 seqno;
+	/** @spare: memory for the next one, under the outer lock */
+	struct drm_userptr_preempt_fence *spare;
+
+	/**
+	 * @lock: keeps drm_userptr_queue_suspend() from getting in between when
+	 * the queue is resumed. Innermost of the helper's locks; nothing is
+	 * allocated and no fence waited for under it.
+	 */
+	struct mutex lock;
+	/**
+	 * @fence: signals when the queue is suspended; NULL if it never ran.
+	 * Changed under @lock and the outer lock, read under either.
+	 */
+	struct dma_fence *fence;
+	/** @killed: never resume it again; under @lock */
+	bool killed;
+};
+
+int drm_userptr_preempt_init(struct drm_userptr_preempt *preempt,
+			     struct drm_userptr_vm *vm,
+			     const struct drm_userptr_preempt_ops *ops);
+void drm_userptr_preempt_fini(struct drm_userptr_preempt *preempt);
+void drm_userptr_preempt_kick(struct drm_userptr_preempt *preempt);
+
+int drm_userptr_queue_init(struct drm_userptr_queue *queue,
+			   struct drm_userptr_preempt *preempt,
+			   const struct drm_userptr_queue_ops *ops);
+void drm_userptr_queue_fini(struct drm_userptr_queue *queue);
+void drm_userptr_queue_suspend(struct drm_userptr_queue *queue);
+void drm_userptr_queue_kill(struct drm_userptr_queue *queue);
+
+int drm_userptr_rebind_begin(struct drm_userptr_submit *submit,
+			     struct drm_userptr_preempt *preempt);
+int drm_userptr_resume_prepare(struct drm_userptr_submit *submit,
+			       struct drm_userptr_preempt *preempt);
+void drm_userptr_commit_resume(struct drm_userptr_submit *submit,
+			       struct drm_userptr_preempt *preempt);
+
+/**
+ * drm_userptr_for_each_preempt_fence() - walk the fences of a VM's queues
+ * @queue__: struct drm_userptr_queue, the cursor; its fence is @queue__->fence
+ * @preempt__: struct drm_userptr_preempt
+ *
+ * After drm_userptr_commit_resume(), with the outer lock held: for a driver that
+ * adds them, as DMA_RESV_USAGE_BOOKKEEP, to the dma_resv of what may move.
+ */
+#define drm_userptr_for_each_preempt_fence(queue__, preempt__)		\
+	list_for_each_entry(queue__, &(preempt__)->queues, link)	\
+		for_each_if((queue__)->fence)
 
 #endif /* __DRM_USERPTR_H__ */

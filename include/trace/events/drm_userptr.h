@@ -91,6 +91,34 @@ TRACE_EVENT(drm_userptr_invalidate_finish,
 	TP_printk("userptr=%p seq=%llu", __entry->userptr, __entry->seq)
 );
 
+DECLARE_EVENT_CLASS(drm_userptr_queue,
+	TP_PROTO(struct drm_userptr_queue *queue),
+	TP_ARGS(queue),
+	TP_STRUCT__entry(
+		__field(void *, vm)
+		__field(void *, queue)
+		__field(u64, seqno)
+	),
+	TP_fast_assign(
+		__entry->vm = queue->preempt->vm;
+		__entry->queue = queue;
+		__entry->seqno = queue->seqno;
+	),
+	/* seqno: of the run that ends or begins */
+	TP_printk("vm=%p queue=%p seqno=%llu",
+		  __entry->vm, __entry->queue, __entry->seqno)
+);
+
+DEFINE_EVENT(drm_userptr_queue, drm_userptr_queue_suspended,
+	TP_PROTO(struct drm_userptr_queue *queue),
+	TP_ARGS(queue)
+);
+
+DEFINE_EVENT(drm_userptr_queue, drm_userptr_queue_resumed,
+	TP_PROTO(struct drm_userptr_queue *queue),
+	TP_ARGS(queue)
+);
+
 #endif /* _TRACE_DRM_USERPTR_H */
 
 /* This part must be outside protection */

@@ -222,6 +222,9 @@ drm_userptr_dma_direction(const struct drm_userptr *userptr)
 /* A fault handler in user space must run first, see drm_userptr_fault() */
 #define DRM_USERPTR_HANDLER	3
 
+/* Handlers in user space are not to be waited for: there is no memory. */
+#define DRM_USERPTR_REFUSE_ALL	(ULONG_MAX - 1)
+
 int drm_userptr_populate(struct drm_userptr *userptr,
 			 struct drm_userptr_dma *dma, unsigned long index,
 			 unsigned long refused, unsigned long *fault_addr);
@@ -276,7 +279,7 @@ void drm_userptr_ledger_enable_signaling(struct drm_userptr_ledger *ledger);
 long drm_userptr_ledger_wait(struct drm_userptr_ledger *ledger, bool intr);
 int drm_userptr_fences_init(struct drm_userptr_fences *fences);
 void drm_userptr_fences_fini(struct drm_userptr_fences *fences);
-int drm_userptr_fences_reserve(struct drm_userptr_fences *fences);
+int drm_userptr_fences_reserve(struct drm_userptr_fences *fences, u32 nr);
 void drm_userptr_fences_add(struct drm_userptr_fences *fences,
 			    struct dma_fence *fence);
 
@@ -310,6 +313,11 @@ drm_userptr_binding_windows(const struct drm_userptr_binding *binding)
 	drm_userptr_vm_assert_locked(vm__);				\
 	lockdep_assert_held(&(vm__)->notifier_lock);			\
 } while (0)
+
+/* drm_userptr_preempt.c */
+
+int drm_userptr_preempt_wq_init(void);
+void drm_userptr_preempt_wq_fini(void);
 
 /* drm_userptr_invalidate.c */
 

@@ -110,12 +110,12 @@ void drm_userptr_fences_fini(struct drm_userptr_fences *fences)
 }
 
 /*
- * Make sure that the next drm_userptr_fences_add() finds memory. Under the VM's
- * outer lock.
+ * Make sure that the next @nr drm_userptr_fences_add() find memory. Under the
+ * VM's outer lock.
  */
-int drm_userptr_fences_reserve(struct drm_userptr_fences *fences)
+int drm_userptr_fences_reserve(struct drm_userptr_fences *fences, u32 nr)
 {
-	u32 needed = fences->ledger->nr + 1;
+	u32 needed = fences->ledger->nr + nr;
 
 	if (fences->spare && fences->spare->capacity >= needed)
 		return 0;
@@ -169,7 +169,8 @@ void drm_userptr_fences_add(struct drm_userptr_fences *fences,
 	 * References are taken with the notifier lock held for write or under
 	 * the outer lock, so one can only go away while we look. The control
 	 * dependency from this read to the stores of the insertion pairs with
-	 * the release in kref_put(): its owner has done looking.
+	 * the release in kref_put(): its owner has done looking. Nobody has one
+	 * of a copy made in the same commit, so several fences need one spare.
 	 */
 	if (kref_read(&old->ref) == 1 && drm_userptr_ledger_insert(old, fence))
 		return;

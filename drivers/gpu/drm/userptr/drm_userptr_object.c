@@ -45,11 +45,12 @@
  *         mmu notifier
  *           drm_userptr.lock
  *             drm_userptr_vm.notifier_lock
+ *               drm_userptr_queue.lock
  *
- * The callback waits for fences under none of the last two. What is taken in it
- * must not be held while memory is allocated or a fence waited for. The
- * callback takes one notifier lock after the other, never two at once; so does
- * a commit, which takes exactly one.
+ * The callback waits for fences under none of the last three. What is taken in
+ * it, or under that, must not be held while memory is allocated or a fence
+ * waited for. The callback takes one notifier lock after the other, never two at
+ * once; so does a commit, which takes exactly one.
  */
 
 /**
@@ -222,10 +223,16 @@ static int __init drm_userptr_module_init(void)
 	if (err)
 		goto err_inval_pool;
 
+	err = drm_userptr_preempt_wq_init();
+	if (err)
+		goto err_wait_wq;
+
 	drm_userptr_inject_init();
 
 	return 0;
 
+err_wait_wq:
+	drm_userptr_wait_wq_fini();
 err_inval_pool:
 	drm_userptr_inval_pool_fini();
 err_zero_page:
@@ -237,6 +244,7 @@ module_init(drm_userptr_module_init);
 static void __exit drm_userptr_module_exit(void)
 {
 	drm_userptr_inject_fini();
+	drm_userptr_preempt_wq_fini();
 	drm_userptr_wait_wq_fini();
 	drm_userptr_inval_pool_fini();
 	drm_userptr_zero_page_fini();

@@ -163,7 +163,8 @@ static int drm_userptr_collect(struct drm_userptr *userptr,
 		if (missing < npages)
 			*fault_addr = start + missing * PAGE_SIZE;
 		if (!err && missing < npages)
-			err = *fault_addr == refused ? -EFAULT :
+			err = refused == DRM_USERPTR_REFUSE_ALL ||
+			      *fault_addr == refused ? -EFAULT :
 						       DRM_USERPTR_HANDLER;
 	}
 	mmap_read_unlock(mm);
@@ -398,7 +399,8 @@ static int drm_userptr_window_share(struct drm_userptr *userptr,
 
 /*
  * Make one window valid, in one step, and map it for the device unless @dma is
- * NULL. @refused: where a handler in user space had the chance and did not help.
+ * NULL. @refused: where a handler in user space had the chance and did not help,
+ * or DRM_USERPTR_REFUSE_ALL.
  *
  * Returns 0, DRM_USERPTR_COLLISION or DRM_USERPTR_PROGRESS if it is worth
  * another try, DRM_USERPTR_HANDLER, -EFAULT or -EPERM (all three with

@@ -118,6 +118,8 @@ static int drm_userptr_submit_check(struct drm_userptr_submit *submit)
 {
 	if (signal_pending(current))
 		return -ERESTARTSYS;
+	if (submit->wanted && !atomic_read(submit->wanted))
+		return -ECANCELED;
 	if (submit->lost > submit->budget)
 		return -EAGAIN;
 	cond_resched();
@@ -285,7 +287,7 @@ static int drm_userptr_populate_named(struct drm_userptr_submit *submit)
 	int err;
 
 	list_for_each_entry(binding, &submit->bindings, submit_link) {
-		err = drm_userptr_fences_reserve(&binding->fences);
+		err = drm_userptr_fences_reserve(&binding->fences, 1);
 		if (err)
 			return err;
 
@@ -331,9 +333,9 @@ static int drm_userptr_populate_named(struct drm_userptr_submit *submit)
  * VM's outer lock, call drm_userptr_submit_fault(), take the lock again and go
  * round, or with %DRM_USERPTR_VM_EXPLICIT begin anew, as bindings may be gone;
  * -EAGAIN if the budget is used up, -ERESTARTSYS or -EINTR if a signal came
- * first, -ENOMEM; with %DRM_USERPTR_VM_EXPLICIT also the
- * &drm_userptr_binding.error of what the job named. On an error everything is
- * left to be looked at again.
+ * first, -ECANCELED if this is for queues that are all killed, -ENOMEM; with
+ * %DRM_USERPTR_VM_EXPLICIT also the &drm_userptr_binding.error of what the job
+ * named. On an error everything is left to be looked at again.
  */
 int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
 {
@@ -348,7 +350,7 @@ int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
 	if (err)
 		return err;
 
-	err = drm_userptr_fences_reserve(&vm->fences);
+	err = drm_userptr_fences_reserve(&vm->fences, 1);
 	if (err)
 		return err;
 

@@ -87,7 +87,8 @@ EXPORT_SYMBOL_GPL(drm_userptr_vm_fini);
  * drm_userptr_vm_wait_idle() - wait for the jobs committed so far
  * @vm: the VM
  *
- * For drivers that change mappings which running jobs may use.
+ * For drivers that change mappings which running jobs may use. Long-running
+ * queues are suspended; their worker resumes them when it gets the outer lock.
  *
  * Context: process context, the VM's outer lock held, no dma_resv.
  *
@@ -98,6 +99,7 @@ int drm_userptr_vm_wait_idle(struct drm_userptr_vm *vm)
 	drm_userptr_vm_assert_locked(vm);
 
 	/* Nobody commits under the outer lock, so the ledger stays as it is. */
+	drm_userptr_ledger_enable_signaling(vm->fences.ledger);
 	return drm_userptr_ledger_wait(vm->fences.ledger, true);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_vm_wait_idle);

@@ -362,6 +362,9 @@ static void userptr_mock_zap(struct drm_userptr_binding *binding, u64 addr,
 		if (userptr_mock_job_uses(job, vm, binding))
 			userptr_mock_violation(vm->mock,
 					       "zapped under a running job");
+	if (userptr_mock_vm_is_running(vm))
+		userptr_mock_violation(vm->mock,
+				       "zapped under a running queue");
 
 	if (addr < binding->addr ||
 	    addr + size > binding->addr + (binding->end - binding->start)) {
@@ -766,11 +769,16 @@ struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
 	mutex_init(&vm->lock);
 	spin_lock_init(&vm->pt_lock);
 	INIT_LIST_HEAD(&vm->bindings);
+	INIT_LIST_HEAD(&vm->queues);
 	INIT_LIST_HEAD(&vm->jobs);
 	KUNIT_ASSERT_EQ(test, 0,
 			drm_userptr_vm_init(&vm->base, dev,
 					    &userptr_mock_vm_ops, flags));
 	drm_userptr_vm_set_lock(&vm->base, &vm->lock);
+	if (!(flags & DRM_USERPTR_VM_EXPLICIT))
+		KUNIT_ASSERT_EQ(test, 0,
+				drm_userptr_preempt_init(&vm->preempt, &vm->base,
+							 &userptr_mock_preempt_ops));
 	list_add_tail_rcu(&vm->link, &mock->vms);
 
 	return vm;
@@ -1063,6 +1071,12 @@ void userptr_mock_exit(struct kunit *test)
 	list_for_each_entry(job, &mock->jobs, link)
 		userptr_mock_job_end(job);
 
+	list_for_each_entry(vm, &mock->vms, link)
+		while (!list_empty(&vm->queues))
+			userptr_mock_queue_free(list_first_entry(&vm->queues,
+								 struct userptr_mock_queue,
+								 link));
+
 	list_for_each_entry(obj, &mock->objs, link)
 		while (obj->finish)
 			userptr_mock_invalidate_finish(obj);
@@ -1081,8 +1095,11 @@ void userptr_mock_exit(struct kunit *test)
 	}
 	list_for_each_entry_safe(obj, next, &mock->objs, link)
 		userptr_mock_obj_free(obj);
-	list_for_each_entry(vm, &mock->vms, link)
+	list_for_each_entry(vm, &mock->vms, link) {
+		if (!(vm->base.flags & DRM_USERPTR_VM_EXPLICIT))
+			drm_userptr_preempt_fini(&vm->preempt);
 		drm_userptr_vm_fini(&vm->base);
+	}
 
 	WRITE_ONCE(userptr_mock_dev, NULL);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->dma_pages), 0);

@@ -58,10 +58,14 @@ struct userptr_mock_obj {
  * @lock: the outer lock of @base
  * @link: in &userptr_mock.vms
  * @bindings: list of &userptr_mock_binding.link
+ * @preempt: its long-running queues
+ * @queues: list of &userptr_mock_queue.link
  * @after_populate: hook between populate and commit, or NULL
  * @hook_data: for the hook
  * @submit: how the last submission went
  * @named: bindings that submissions name, up to the first NULL
+ * @rebinds: calls of the rebind op; written with @lock held
+ * @rebind_err: what the last one returned; likewise
  * @pt_lock: protects what follows
  * @jobs: list of &userptr_mock_job.vm_link
  * @pt: DMA address of each device page, and bit 0 if present
@@ -80,10 +84,14 @@ struct userptr_mock_vm {
 	struct mutex lock;	/* outer */
 	struct list_head link;
 	struct list_head bindings;
+	struct drm_userptr_preempt preempt;
+	struct list_head queues;
 	void (*after_populate)(struct userptr_mock_vm *vm);
 	void *hook_data;
 	struct drm_userptr_submit submit;
 	struct userptr_mock_binding *named[USERPTR_MOCK_NAMED];
+	unsigned int rebinds;
+	int rebind_err;
 
 	spinlock_t pt_lock;	/* inner */
 	struct list_head jobs;
@@ -133,6 +141,40 @@ struct userptr_mock_job {
 	struct completion waited;
 	struct list_head link;
 	struct list_head vm_link;
+};
+
+/**
+ * struct userptr_mock_queue - a long-running queue with an endless job
+ * @base: the userptr part
+ * @vm: whose it is
+ * @link: in &userptr_mock_vm.queues
+ * @slow: does not stop before @let_stop
+ * @idle: there is no job after all
+ * @stop_asked: completed when somebody asked it to stop
+ * @let_stop: see @slow
+ * @wq: woken when something below changes
+ * @lock: protects what follows
+ * @running: reaches memory
+ * @suspends: calls of the suspend op
+ * @suspend_waits: calls of the suspend_wait op
+ * @resumes: calls of the resume op
+ * @present: entries in the page table at the last resume
+ */
+struct userptr_mock_queue {
+	struct drm_userptr_queue base;
+	struct userptr_mock_vm *vm;
+	struct list_head link;
+	bool slow;
+	bool idle;
+	struct completion stop_asked;
+	struct completion let_stop;
+	wait_queue_head_t wq;
+	spinlock_t lock;	/* innermost */
+	bool running;
+	unsigned int suspends;
+	unsigned int suspend_waits;
+	unsigned int resumes;
+	u64 present;
 };
 
 /**
@@ -267,6 +309,18 @@ struct userptr_mock_job *userptr_mock_submit_new(struct userptr_mock_vm *vm);
 int userptr_mock_submit_done(struct userptr_mock_vm *vm);
 void userptr_mock_commit_by_hand(struct userptr_mock_vm *vm,
 				 struct userptr_mock_job *job);
+
+/* Long-running queues */
+extern const struct drm_userptr_preempt_ops userptr_mock_preempt_ops;
+
+struct userptr_mock_queue *userptr_mock_queue_new(struct userptr_mock_vm *vm);
+void userptr_mock_queue_free(struct userptr_mock_queue *queue);
+bool userptr_mock_queue_is_running(struct userptr_mock_queue *queue);
+bool userptr_mock_queue_resumed(struct userptr_mock_queue *queue,
+				unsigned int resumes);
+bool userptr_mock_queue_stopped(struct userptr_mock_queue *queue);
+bool userptr_mock_queue_stop_asked(struct userptr_mock_queue *queue);
+bool userptr_mock_vm_is_running(struct userptr_mock_vm *vm);
 
 /* The device */
 int userptr_mock_read(struct userptr_mock_vm *vm, u64 addr, u64 *value);
