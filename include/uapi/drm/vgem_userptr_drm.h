@@ -24,6 +24,11 @@ extern "C" {
  * tables. What the CPU unmaps, the GPU loses before munmap() returns; what the
  * CPU maps anew at the same address, the next job sees.
  *
+ * A VM is made for one of two kinds of jobs. Those of an ordinary VM have an end,
+ * and fences; taking memory away waits for them. Those of a *long-running* VM
+ * need not have an end: taking memory away only interrupts them. They have no
+ * fences, but can store to user memory when they are done (a *user fence*).
+ *
  * All ioctls are allowed on render nodes. Unknown flags, unknown operations and
  * non-zero padding are refused with -EINVAL and change nothing. Structs grow at
  * their end only; a kernel that knows a longer struct reads zeroes for what an
@@ -42,7 +47,9 @@ extern "C" {
  * EOPNOTSUPP   the device cannot do coherent DMA, or not offered on a userptr
  * ENODEV       mmap() of a userptr buffer object
  * ENOMEM       out of memory, or over a per-file limit
- * ETIME        a fence not of this device did not signal in time
+ * ETIME        a fence not of this device, or a user fence, did not signal in
+ *              time
+ * EIO          a job failed, and a user fence was to tell
  * EINTR        a signal came first; libdrm's drmIoctl() restarts
  * ============ ==============================================================
  */
@@ -55,6 +62,7 @@ extern "C" {
 #define DRM_VGEM_QUEUE_CREATE	0x8
 #define DRM_VGEM_QUEUE_DESTROY	0x9
 #define DRM_VGEM_EXEC		0xa
+#define DRM_VGEM_WAIT_USER_FENCE	0xb
 
 /**
  * struct drm_vgem_userptr_create - make a buffer object of the caller's memory
@@ -104,6 +112,17 @@ struct drm_vgem_vm_create {
 	/** @flags: DRM_VGEM_VM_CREATE_* */
 	__u32 flags;
 /**
+ * All queues are long-running: their jobs have no time limit and no fences.
+ * When memory that is bound is taken away, unmapped, or moved by the kernel, the
+ * queues are interrupted, within a page of what they are doing. They go on
+ * where they were as soon as everything is bound again as it is by then. What is
+ * not mapped by then, or not writable, or for a handler in user space to bring
+ * in (userfaultfd), is a hole, to within a window of 2 MiB. It is looked at again
+ * with the next interruption and the next submission. A job that gets there
+ * fails with -EFAULT.
+ */
+#define DRM_VGEM_VM_CREATE_LONG_RUNNING	(1 << 0)
+/**
  * Memory that is not mapped, or may not be written, is a hole: submitting
  * succeeds, and a job that gets there fails with -EFAULT. Without the flag
  * DRM_IOCTL_VGEM_EXEC refuses jobs that name such memory.
@@ -131,7 +150,7 @@ struct drm_vgem_vm_destroy {
  * @addr and @range must be multiples of 4096 bytes and of the CPU's page size.
  * Mapping over an existing mapping replaces the part that is covered, as
  * MAP_FIXED does. The call waits (interruptibly) for the jobs submitted before
- * it on this VM.
+ * it on this VM, or interrupts them if they are long-running.
  */
 struct drm_vgem_vm_bind {
 	/** @vm_id: the VM */
@@ -179,6 +198,10 @@ struct drm_vgem_vm_stats {
 	__u64 faults;
 	/** @fault_addr: GPU address of the last of @faults */
 	__u64 fault_addr;
+	/** @preemptions: times a long-running queue was interrupted in a job */
+	__u64 preemptions;
+	/** @resumes: times a long-running queue went on, or began */
+	__u64 resumes;
 };
 
 /**
@@ -203,7 +226,8 @@ struct drm_vgem_vm_query {
 /**
  * struct drm_vgem_queue_create - make a queue on a VM
  *
- * Each queue has an engine of its own; jobs of one queue run in order.
+ * Each queue has an engine of its own; jobs of one queue run in order. Whether
+ * it is long-running is a matter of the VM.
  */
 struct drm_vgem_queue_create {
 	/** @vm_id: the VM */
@@ -220,7 +244,8 @@ struct drm_vgem_queue_create {
  * struct drm_vgem_queue_destroy - end a queue
  *
  * The running job is stopped and waiting ones are dropped; their fences signal
- * with an error.
+ * with an error. User fences are not stored any more, but who waits for one and
+ * named the queue is told.
  */
 struct drm_vgem_queue_destroy {
 	/** @queue_id: the queue */
@@ -272,9 +297,18 @@ struct drm_vgem_op {
  * @size nanoseconds have gone by, whichever is first. @src: multiple of 4.
  * Running out of time is no error: a GPU that spins for a while. A @size of
  * zero, or one over the job time limit, means until that limit, which ends
- * the job with -ETIME.
+ * the job with -ETIME. On a long-running queue there is no limit, and zero means
+ * for ever.
  */
 #define DRM_VGEM_OP_SPIN	5
+/**
+ * Store @value (64 bits, at most %DRM_VGEM_USER_FENCE_MAX) to the 8 bytes at
+ * @dst, in one piece and after everything that the job did before. If the job
+ * fails, all of these operations that it did not come to store the negative
+ * errno instead, in 64 bits. @dst: multiple of 8.
+ */
+#define DRM_VGEM_OP_USER_FENCE	6
+#define DRM_VGEM_USER_FENCE_MAX	(~4095ULL)
 	/** @flags: must be zero */
 	__u32 flags;
 	/** @dst: destination */
@@ -283,7 +317,7 @@ struct drm_vgem_op {
 	__u64 src;
 	/** @size: bytes (nanoseconds for DRM_VGEM_OP_SPIN) */
 	__u64 size;
-	/** @value: operand, 32 bits */
+	/** @value: operand, 32 bits (64 for DRM_VGEM_OP_USER_FENCE) */
 	__u64 value;
 	/** @result: where the result goes */
 	__u64 result;
@@ -314,6 +348,13 @@ struct drm_vgem_sync {
  *
  * Fences to wait for that are not of this device's own jobs are waited for in
  * the call, before any memory is looked at, for at most @timeout_ns.
+ *
+ * On a long-running queue all fences are waited for like that, and
+ * %DRM_VGEM_SYNC_SIGNAL is refused with -EINVAL: nobody may wait in the kernel
+ * for a job that need not end. All that is bound is valid when the job is
+ * submitted; what is taken away later interrupts it, see
+ * %DRM_VGEM_VM_CREATE_LONG_RUNNING. If a job failed and its user fence could not
+ * be stored either, nobody knows; the queue then takes no more jobs (-EIO).
  */
 struct drm_vgem_exec {
 	/** @queue_id: the queue */
@@ -332,6 +373,43 @@ struct drm_vgem_exec {
 	__u64 fault_addr;
 };
 
+/**
+ * struct drm_vgem_wait_user_fence - wait until a job has stored to a user fence
+ *
+ * Looks at the 8 bytes at @addr whenever a job of the device has stored a user
+ * fence. What the CPU stores there wakes nobody. The memory need not be bound
+ * anywhere. A signal interrupts the wait, which can then be restarted.
+ *
+ * Fails with -EIO if an error is found there, which @seen then holds (see
+ * %DRM_VGEM_OP_USER_FENCE), or if @queue_id is given and that queue was
+ * destroyed or takes no more jobs (see &struct drm_vgem_exec) and the fence will
+ * not be stored; with -ETIME if nothing of the kind happened in time.
+ */
+struct drm_vgem_wait_user_fence {
+	/** @addr: CPU address, multiple of 8 */
+	__u64 addr;
+	/** @op: DRM_VGEM_WAIT_OP_*, on what is at @addr and @value, unsigned */
+	__u32 op;
+/** Wait until both are equal in the bits of @mask */
+#define DRM_VGEM_WAIT_OP_EQUAL		0
+/** Wait until the bits of @mask are at least those of @value */
+#define DRM_VGEM_WAIT_OP_GREATER_EQUAL	1
+	/** @flags: must be zero */
+	__u32 flags;
+	/** @value: to compare with, at most %DRM_VGEM_USER_FENCE_MAX */
+	__u64 value;
+	/** @mask: which bits count, not zero */
+	__u64 mask;
+	/** @timeout_ns: absolute, CLOCK_MONOTONIC; zero looks and does not wait */
+	__s64 timeout_ns;
+	/** @seen: returned, what was there when last looked at */
+	__u64 seen;
+	/** @queue_id: whose end ends the wait, or zero */
+	__u32 queue_id;
+	/** @pad: must be zero */
+	__u32 pad;
+};
+
 #define DRM_IOCTL_VGEM_USERPTR_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_USERPTR_CREATE, struct drm_vgem_userptr_create)
 #define DRM_IOCTL_VGEM_VM_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_VM_CREATE, struct drm_vgem_vm_create)
 #define DRM_IOCTL_VGEM_VM_DESTROY	DRM_IOW(DRM_COMMAND_BASE + DRM_VGEM_VM_DESTROY, struct drm_vgem_vm_destroy)
@@ -340,6 +418,7 @@ struct drm_vgem_exec {
 #define DRM_IOCTL_VGEM_QUEUE_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_QUEUE_CREATE, struct drm_vgem_queue_create)
 #define DRM_IOCTL_VGEM_QUEUE_DESTROY	DRM_IOW(DRM_COMMAND_BASE + DRM_VGEM_QUEUE_DESTROY, struct drm_vgem_queue_destroy)
 #define DRM_IOCTL_VGEM_EXEC		DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_EXEC, struct drm_vgem_exec)
+#define DRM_IOCTL_VGEM_WAIT_USER_FENCE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VGEM_WAIT_USER_FENCE, struct drm_vgem_wait_user_fence)
 
 #if defined(__cplusplus)
 }

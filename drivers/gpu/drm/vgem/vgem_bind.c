@@ -7,6 +7,8 @@
  * VM_BIND. drm_gpuvm says which mappings a request replaces, splits or makes.
  * First everything is prepared that can fail, then the jobs that may use the
  * old mappings are waited for, then the change is made, which cannot fail.
+ * Long-running queues are suspended for it, and resumed by their worker as soon
+ * as it gets the VM's lock.
  */
 
 #include <linux/slab.h>

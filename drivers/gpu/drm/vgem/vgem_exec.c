@@ -5,7 +5,8 @@
 
 /*
  * Submission, in this order: read the request; wait for fences that are not
- * ours; under the VM's lock populate, lock and commit; tell the syncobjs.
+ * ours; under the VM's lock populate, lock and commit; tell the syncobjs. A
+ * long-running job has no fence: it is pushed in a commit that resumes its queue.
  */
 
 #include <linux/dma-fence-chain.h>
@@ -97,13 +98,16 @@ static int vgem_exec_read_ops(struct vgem_exec *exec)
 	return 0;
 }
 
-/* A fence to wait for: the scheduler does it for ours, we for others. */
+/*
+ * A fence to wait for: the scheduler does it for ours, we for others, and for
+ * all if there is no scheduler.
+ */
 static int vgem_exec_add_fence(struct vgem_exec *exec, struct dma_fence *fence,
 			       s64 timeout_ns)
 {
 	long ret;
 
-	if (vgem_fence_is_own(fence))
+	if (vgem_fence_is_own(fence) && !vgem_queue_is_long_running(exec->queue))
 		return drm_sched_job_add_dependency(&exec->job->base,
 						    dma_fence_get(fence));
 
@@ -184,6 +188,9 @@ static int vgem_exec_read_syncs(struct vgem_exec *exec)
 			return -EINVAL;
 		if (!(syncs[i].flags & DRM_VGEM_SYNC_SIGNAL))
 			continue;
+		/* No fence may depend on the end of a job that need not end. */
+		if (vgem_queue_is_long_running(exec->queue))
+			return -EINVAL;
 		err = vgem_exec_add_signal(exec, &syncs[i]);
 		if (err)
 			return err;
@@ -238,8 +245,11 @@ static int vgem_exec_check_dead(struct vgem_exec *exec)
 	struct drm_gpuva *va;
 	unsigned int i;
 
-	if (list_empty(&exec->queue->vm->userptr.dead) ||
-	    exec->queue->vm->userptr.flags & DRM_USERPTR_VM_HOLES)
+	if (exec->queue->vm->holes)
+		return 0;
+	/* With holes in long-running VMs, those with some are not dead. */
+	if (!exec->queue->vm->long_running &&
+	    list_empty(&exec->queue->vm->userptr.dead))
 		return 0;
 
 	vgem_exec_for_each_range(range, ranges, exec, op, i) {
@@ -283,6 +293,15 @@ static void vgem_exec_publish(struct vgem_exec *exec,
 	dma_fence_end_signalling(cookie);
 }
 
+static void vgem_exec_publish_long_running(struct vgem_exec *exec,
+					   struct drm_userptr_submit *submit,
+					   struct drm_gpuvm_exec *vm_exec)
+{
+	/* Done and freed any time from here on, if the queue is running. */
+	vgem_longrun_push(exec->queue, no_free_ptr(exec->job));
+	vgem_longrun_commit(exec->queue->vm, submit, vm_exec);
+}
+
 /* With the VM unlocked: the handler may be about to use it. */
 static int vgem_exec_fault(struct vgem_exec *exec,
 			   struct drm_userptr_submit *submit)
@@ -299,17 +318,18 @@ static int vgem_exec_fault(struct vgem_exec *exec,
 
 static int vgem_exec_submit(struct vgem_exec *exec)
 {
+	struct vgem_vm *vm = exec->queue->vm;
 	struct drm_gpuvm_exec vm_exec = {
-		.vm = &exec->queue->vm->base,
+		.vm = &vm->base,
 		.flags = DRM_EXEC_INTERRUPTIBLE_WAIT,
 		.num_fences = 1,
 	};
 	struct drm_userptr_submit submit;
 	int err = 0;
 
-	lockdep_assert_held(&exec->queue->vm->lock);
+	lockdep_assert_held(&vm->lock);
 
-	drm_userptr_submit_init(&submit, &exec->queue->vm->userptr);
+	drm_userptr_submit_init(&submit, &vm->userptr);
 	vgem_exec_revive(exec);
 
 	drm_userptr_until_valid(&submit) {
@@ -327,13 +347,24 @@ static int vgem_exec_submit(struct vgem_exec *exec)
 		if (err)
 			break;
 
+		if (vm->long_running) {
+			err = drm_userptr_resume_prepare(&submit, &vm->preempt);
+			if (err)
+				break;
+			vm_exec.num_fences = vm->preempt.nr_queues;
+		}
+
 		err = drm_gpuvm_exec_lock(&vm_exec);
 		if (err)
 			break;
 
 		err = drm_userptr_commit_begin(&submit);
 		if (!err) {
-			vgem_exec_publish(exec, &submit, &vm_exec);
+			if (vm->long_running)
+				vgem_exec_publish_long_running(exec, &submit,
+							       &vm_exec);
+			else
+				vgem_exec_publish(exec, &submit, &vm_exec);
 			drm_userptr_commit_end(&submit);
 		}
 		drm_gpuvm_exec_unlock(&vm_exec);
@@ -391,7 +422,12 @@ static int vgem_exec_run(struct vgem_exec *exec)
 	if (err)
 		return err;
 
-	err = exec->queue->killed ? -ENOENT : vgem_exec_submit(exec);
+	if (exec->queue->killed)
+		err = -ENOENT;
+	else if (READ_ONCE(exec->queue->broken))
+		err = -EIO;
+	else
+		err = vgem_exec_submit(exec);
 	if (!err)
 		vgem_exec_signal(exec);
 	mutex_unlock(&vm->lock);

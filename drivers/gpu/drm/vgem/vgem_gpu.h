@@ -9,6 +9,7 @@
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -120,6 +121,8 @@ void vgem_tlb_init(struct vgem_tlb *tlb, struct vgem_pt *pt);
 void vgem_tlb_fini(struct vgem_tlb *tlb, struct vgem_pt *pt);
 int vgem_tlb_access(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr,
 		    void *buf, unsigned int len, bool write);
+int vgem_tlb_store_release(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr,
+			   u64 value);
 
 /* vgem_vm.c: address spaces */
 
@@ -127,6 +130,9 @@ int vgem_tlb_access(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr,
  * struct vgem_vm - a GPU address space
  * @base: which mapping is where; changed under @lock
  * @userptr: its userptrs
+ * @preempt: its queues, if it is for long-running ones
+ * @long_running: its queues are long-running; constant
+ * @holes: jobs may name memory that is not there; constant
  * @ref: one for the id, one for each queue
  * @lock: the outer lock: submissions, binding and unbinding
  * @pt: the page table
@@ -136,6 +142,9 @@ int vgem_tlb_access(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr,
 struct vgem_vm {
 	struct drm_gpuvm base;
 	struct drm_userptr_vm userptr;
+	struct drm_userptr_preempt preempt;
+	bool long_running;
+	bool holes;
 	struct kref ref;
 	struct mutex lock;
 	struct vgem_pt pt;
@@ -179,50 +188,77 @@ void vgem_vm_put(struct vgem_vm *vm);
 
 void vgem_vm_unbind_all(struct vgem_vm *vm);
 
-/* vgem_queue.c: queues and jobs, as the scheduler sees them */
+/* vgem_queue.c: queues, and jobs as the scheduler sees them */
 
 /**
  * struct vgem_queue - jobs in order, on an engine of their own
  * @ref: one for the id, one for each submission under way
  * @vm: the address space; holds a reference
- * @sched: the scheduler
- * @entity: its only entity
  * @engine: ordered, runs one job after the other
- * @fence_context: of the engine's fences
- * @fence_seqno: the last one used; only in run_job
  * @tlb: the engine's
  * @killed: no more jobs; written under the VM's lock
  * @buf: two pages for the engine to work in
+ * @sched: the scheduler; this and the next three for jobs with a fence
+ * @entity: its only entity
+ * @fence_context: of the engine's fences
+ * @fence_seqno: the last one used; only in run_job
+ * @base: the helpers' part; this and all that follow for long-running jobs
+ * @work: runs @jobs on @engine
+ * @stopped: woken when @running becomes false
+ * @broken: a user fence was lost, nobody can tell how the jobs went
+ * @lock: protects what follows
+ * @jobs: list of &vgem_job.link, the first may have begun
+ * @suspended: not allowed to reach memory any more, or soon
+ * @running: reaches memory; stays true until the engine has taken note of
+ *	@suspended, and has got on a little before that
  */
 struct vgem_queue {
 	struct kref ref;
 	struct vgem_vm *vm;
-	struct drm_gpu_scheduler sched;
-	struct drm_sched_entity entity;
 	struct workqueue_struct *engine;
-	u64 fence_context;
-	u64 fence_seqno;
 	struct vgem_tlb tlb;
 	bool killed;
 	void *buf[2];
+
+	struct drm_gpu_scheduler sched;
+	struct drm_sched_entity entity;
+	u64 fence_context;
+	u64 fence_seqno;
+
+	struct drm_userptr_queue base;
+	struct work_struct work;
+	wait_queue_head_t stopped;
+	bool broken;
+	spinlock_t lock;	/* taken with interrupts disabled */
+	struct list_head jobs;
+	bool suspended;
+	bool running;
 };
 
 /**
  * struct vgem_job - a list of operations
- * @base: the scheduler's part
- * @queue: where it runs; a queue outlives its jobs
+ * @base: the scheduler's part; not of long-running jobs, as the next two
  * @work: runs it on the engine
  * @hw_fence: signals when the engine is done
+ * @link: in &vgem_queue.jobs, long-running jobs only
+ * @queue: where it runs; a queue outlives its jobs
  * @error: set to end it early: an errno
+ * @op: operation that it is at; this and the next two only by the engine
+ * @offset: how many bytes of that are done
+ * @state: what else has to survive a preemption, zero at first
  * @num_ops: how many operations
  * @ops: the operations, checked
  */
 struct vgem_job {
 	struct drm_sched_job base;
-	struct vgem_queue *queue;
 	struct work_struct work;
 	struct dma_fence *hw_fence;
+	struct list_head link;
+	struct vgem_queue *queue;
 	int error;
+	u32 op;
+	u64 offset;
+	u64 state;
 	u32 num_ops;
 	struct drm_vgem_op ops[] __counted_by(num_ops);
 };
@@ -237,6 +273,25 @@ struct vgem_job *vgem_job_create(struct vgem_queue *queue, u32 num_ops,
 				 u64 client_id);
 void vgem_job_free(struct vgem_job *job);
 bool vgem_fence_is_own(struct dma_fence *fence);
+
+/* vgem_longrun.c: long-running queues */
+
+extern const struct drm_userptr_preempt_ops vgem_preempt_ops;
+
+static inline bool vgem_queue_is_long_running(const struct vgem_queue *queue)
+{
+	return queue->vm->long_running;
+}
+
+int vgem_longrun_init(struct vgem_queue *queue);
+void vgem_longrun_fini(struct vgem_queue *queue);
+void vgem_longrun_push(struct vgem_queue *queue, struct vgem_job *job);
+void vgem_longrun_commit(struct vgem_vm *vm, struct drm_userptr_submit *submit,
+			 struct drm_gpuvm_exec *vm_exec);
+
+/* vgem_user_fence.c: waiting for what an engine stores */
+
+void vgem_user_fence_wake(void);
 
 /* vgem_engine.c: what the engine does */
 
@@ -253,6 +308,12 @@ struct vgem_op_range {
 };
 
 #define VGEM_OP_MAX_RANGES	3
+
+/*
+ * The queue is to be suspended: run the job again later, it goes on where it
+ * was. Positive, so that it cannot be taken for an errno.
+ */
+#define VGEM_ENGINE_PREEMPTED	1
 
 int vgem_op_check(const struct drm_vgem_op *op);
 unsigned int vgem_op_ranges(const struct drm_vgem_op *op,
@@ -294,6 +355,8 @@ int vgem_queue_create_ioctl(struct drm_device *dev, void *data,
 int vgem_queue_destroy_ioctl(struct drm_device *dev, void *data,
 			     struct drm_file *file);
 int vgem_exec_ioctl(struct drm_device *dev, void *data, struct drm_file *file);
+int vgem_wait_user_fence_ioctl(struct drm_device *dev, void *data,
+			       struct drm_file *file);
 
 #define VGEM_GPU_IOCTLS							\
 	DRM_IOCTL_DEF_DRV(VGEM_USERPTR_CREATE, vgem_userptr_create_ioctl, DRM_RENDER_ALLOW), \
@@ -303,7 +366,8 @@ int vgem_exec_ioctl(struct drm_device *dev, void *data, struct drm_file *file);
 	DRM_IOCTL_DEF_DRV(VGEM_VM_QUERY, vgem_vm_query_ioctl, DRM_RENDER_ALLOW), \
 	DRM_IOCTL_DEF_DRV(VGEM_QUEUE_CREATE, vgem_queue_create_ioctl, DRM_RENDER_ALLOW), \
 	DRM_IOCTL_DEF_DRV(VGEM_QUEUE_DESTROY, vgem_queue_destroy_ioctl, DRM_RENDER_ALLOW), \
-	DRM_IOCTL_DEF_DRV(VGEM_EXEC, vgem_exec_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(VGEM_EXEC, vgem_exec_ioctl, DRM_RENDER_ALLOW), \
+	DRM_IOCTL_DEF_DRV(VGEM_WAIT_USER_FENCE, vgem_wait_user_fence_ioctl, DRM_RENDER_ALLOW),
 
 #else
 

@@ -248,6 +248,23 @@ static u64 vgem_tlb_lookup(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr)
 	return pte;
 }
 
+/* Where an address is, to be unmapped by kunmap_local(); NULL for a fault. */
+static void *vgem_tlb_kmap(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr,
+			   bool write)
+{
+	phys_addr_t phys;
+	u64 pte;
+
+	pte = vgem_tlb_lookup(tlb, pt, addr);
+	if (!(pte & VGEM_PTE_VALID) || (write && !(pte & VGEM_PTE_WRITE)))
+		return NULL;
+
+	phys = dma_to_phys(pt->dev, pte & VGEM_PTE_ADDR) +
+	       (addr & (VGEM_GPU_PAGE_SIZE - 1));
+
+	return kmap_local_pfn(PHYS_PFN(phys)) + offset_in_page(phys);
+}
+
 /*
  * One access by the engine, within a page: @len bytes between @addr and @buf.
  * Returns -EFAULT if no entry allows it.
@@ -255,23 +272,41 @@ static u64 vgem_tlb_lookup(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr)
 int vgem_tlb_access(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr,
 		    void *buf, unsigned int len, bool write)
 {
-	phys_addr_t phys;
 	void *vaddr;
-	u64 pte;
 
 	guard(spinlock)(&tlb->lock);
 
-	pte = vgem_tlb_lookup(tlb, pt, addr);
-	if (!(pte & VGEM_PTE_VALID) || (write && !(pte & VGEM_PTE_WRITE)))
+	vaddr = vgem_tlb_kmap(tlb, pt, addr, write);
+	if (!vaddr)
 		return -EFAULT;
 
-	phys = dma_to_phys(pt->dev, pte & VGEM_PTE_ADDR) +
-	       (addr & (VGEM_GPU_PAGE_SIZE - 1));
-	vaddr = kmap_local_pfn(PHYS_PFN(phys));
 	if (write)
-		memcpy(vaddr + offset_in_page(phys), buf, len);
+		memcpy(vaddr, buf, len);
 	else
-		memcpy(buf, vaddr + offset_in_page(phys), len);
+		memcpy(buf, vaddr, len);
+	kunmap_local(vaddr);
+
+	return 0;
+}
+
+/*
+ * Store eight bytes, in one piece where the CPU can, after everything that the
+ * engine has stored so far.
+ */
+int vgem_tlb_store_release(struct vgem_tlb *tlb, struct vgem_pt *pt, u64 addr,
+			   u64 value)
+{
+	u64 *vaddr;
+
+	guard(spinlock)(&tlb->lock);
+
+	vaddr = vgem_tlb_kmap(tlb, pt, addr, true);
+	if (!vaddr)
+		return -EFAULT;
+
+	/* Pairs with the acquire of whoever polls, in user space as a rule. */
+	smp_wmb();
+	WRITE_ONCE(*vaddr, value);
 	kunmap_local(vaddr);
 
 	return 0;

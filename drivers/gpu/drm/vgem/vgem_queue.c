@@ -4,9 +4,10 @@
  */
 
 /*
- * Queues. Each has a scheduler with one entity, and an engine: an ordered work
- * queue that runs one job after the other. From run_job to the fence nothing is
- * allocated and no lock taken that memory is allocated under.
+ * Queues. Each has an engine: an ordered work queue that runs one job after the
+ * other. One whose jobs have fences has a scheduler with one entity, too; from
+ * run_job to the fence nothing is allocated and no lock taken that memory is
+ * allocated under. For long-running ones see vgem_longrun.c.
  */
 
 #include <linux/slab.h>
@@ -129,6 +130,9 @@ struct vgem_job *vgem_job_create(struct vgem_queue *queue, u32 num_ops,
 
 	job->num_ops = num_ops;
 	job->queue = queue;
+	if (vgem_queue_is_long_running(queue))
+		return job;
+
 	INIT_WORK(&job->work, vgem_job_work);
 
 	job->hw_fence = kzalloc_obj(*job->hw_fence, GFP_KERNEL_ACCOUNT);
@@ -151,15 +155,17 @@ err_free:
 	return ERR_PTR(err);
 }
 
-/* A job that was not pushed, or that the scheduler is done with. */
+/* A job that was not pushed, or that is done with. */
 void vgem_job_free(struct vgem_job *job)
 {
-	drm_sched_job_cleanup(&job->base);
-	/* Never run, never initialised. */
-	if (kref_read(&job->hw_fence->refcount))
-		dma_fence_put(job->hw_fence);
-	else
-		kfree(job->hw_fence);
+	if (!vgem_queue_is_long_running(job->queue)) {
+		drm_sched_job_cleanup(&job->base);
+		/* Never run, never initialised. */
+		if (kref_read(&job->hw_fence->refcount))
+			dma_fence_put(job->hw_fence);
+		else
+			kfree(job->hw_fence);
+	}
 	kfree(job);
 }
 
@@ -219,15 +225,19 @@ static struct vgem_queue *vgem_queue_create(struct drm_device *dev,
 	if (!queue->engine)
 		goto err_free;
 
-	err = vgem_queue_init_sched(queue, dev);
-	if (err)
-		goto err_destroy_wq;
-
 	vgem_tlb_init(&queue->tlb, &vm->pt);
+
+	if (vgem_queue_is_long_running(queue))
+		err = vgem_longrun_init(queue);
+	else
+		err = vgem_queue_init_sched(queue, dev);
+	if (err)
+		goto err_fini_tlb;
 
 	return queue;
 
-err_destroy_wq:
+err_fini_tlb:
+	vgem_tlb_fini(&queue->tlb, &vm->pt);
 	destroy_workqueue(queue->engine);
 err_free:
 	vgem_queue_free_bufs(queue);
@@ -240,8 +250,12 @@ static void vgem_queue_release(struct kref *ref)
 	struct vgem_queue *queue = container_of(ref, typeof(*queue), ref);
 	struct vgem_vm *vm = queue->vm;
 
-	drm_sched_entity_destroy(&queue->entity);
-	drm_sched_fini(&queue->sched);
+	if (vgem_queue_is_long_running(queue)) {
+		vgem_longrun_fini(queue);
+	} else {
+		drm_sched_entity_destroy(&queue->entity);
+		drm_sched_fini(&queue->sched);
+	}
 	destroy_workqueue(queue->engine);
 	vgem_tlb_fini(&queue->tlb, &vm->pt);
 	vgem_queue_free_bufs(queue);
@@ -266,11 +280,19 @@ static void vgem_queue_kill(struct vgem_queue *queue)
 
 	/* Pairs with the READ_ONCE() in vgem_engine_poll(). */
 	WRITE_ONCE(queue->killed, true);
+
+	if (vgem_queue_is_long_running(queue))
+		drm_userptr_queue_kill(&queue->base);
+	vgem_user_fence_wake();
 }
 
 /* End a queue of a file that is being closed: nobody submits any more. */
 void vgem_queue_destroy(struct vgem_queue *queue)
 {
+	/* First of all: whoever holds the lock may be trying to resume it. */
+	if (vgem_queue_is_long_running(queue))
+		drm_userptr_queue_kill(&queue->base);
+
 	mutex_lock(&queue->vm->lock);
 	vgem_queue_kill(queue);
 	mutex_unlock(&queue->vm->lock);

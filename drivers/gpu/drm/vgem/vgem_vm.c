@@ -89,11 +89,19 @@ static struct vgem_vm *vgem_vm_create(struct drm_device *dev, u32 flags)
 	}
 
 	err = drm_userptr_vm_init(&vm->userptr, dev->dev, &vgem_userptr_vm_ops,
-				  flags & DRM_VGEM_VM_CREATE_HOLES ?
+				  flags & (DRM_VGEM_VM_CREATE_HOLES |
+					   DRM_VGEM_VM_CREATE_LONG_RUNNING) ?
 				  DRM_USERPTR_VM_HOLES : 0);
 	if (err)
 		goto err_put_resv;
 
+	err = drm_userptr_preempt_init(&vm->preempt, &vm->userptr,
+				       &vgem_preempt_ops);
+	if (err)
+		goto err_fini_userptr;
+
+	vm->long_running = flags & DRM_VGEM_VM_CREATE_LONG_RUNNING;
+	vm->holes = flags & DRM_VGEM_VM_CREATE_HOLES;
 	kref_init(&vm->ref);
 	mutex_init(&vm->lock);
 	drm_userptr_vm_set_lock(&vm->userptr, &vm->lock);
@@ -104,6 +112,8 @@ static struct vgem_vm *vgem_vm_create(struct drm_device *dev, u32 flags)
 
 	return vm;
 
+err_fini_userptr:
+	drm_userptr_vm_fini(&vm->userptr);
 err_put_resv:
 	drm_gem_object_put(r_obj);
 err_free:
@@ -116,6 +126,7 @@ static void vgem_vm_release(struct kref *ref)
 	struct vgem_vm *vm = container_of(ref, typeof(*vm), ref);
 
 	/* The last queue is gone, so no job runs any more. */
+	drm_userptr_preempt_fini(&vm->preempt);
 	mutex_lock(&vm->lock);
 	vgem_vm_unbind_all(vm);
 	mutex_unlock(&vm->lock);
@@ -153,7 +164,8 @@ int vgem_vm_create_ioctl(struct drm_device *dev, void *data,
 	u32 id;
 	int err;
 
-	if (args->flags & ~DRM_VGEM_VM_CREATE_HOLES)
+	if (args->flags & ~(DRM_VGEM_VM_CREATE_LONG_RUNNING |
+			    DRM_VGEM_VM_CREATE_HOLES))
 		return -EINVAL;
 
 	vm = vgem_vm_create(dev, args->flags);
@@ -236,6 +248,8 @@ int vgem_vm_query_ioctl(struct drm_device *dev, void *data,
 		.tlb_flushes = READ_ONCE(vm->pt.flushes),
 		.faults = atomic64_read(&vm->faults),
 		.fault_addr = atomic64_read(&vm->fault_addr),
+		.preemptions = atomic64_read(&vm->preempt.preemptions),
+		.resumes = atomic64_read(&vm->preempt.resumes),
 	};
 
 	copy = min(args->size, sizeof(stats));
