@@ -125,6 +125,11 @@ int __vup_exec(int fd, struct drm_vgem_exec *exec)
 	return err;
 }
 
+int __vup_wait_user_fence(int fd, struct drm_vgem_wait_user_fence *wait)
+{
+	return __vup_ioctl(fd, DRM_IOCTL_VGEM_WAIT_USER_FENCE, wait);
+}
+
 int __vup_dumb_create(int fd, uint64_t size, uint32_t *handle)
 {
 	struct drm_mode_create_dumb arg = {
@@ -171,6 +176,13 @@ void vup_init(struct vup *v, int fd)
 {
 	v->fd = fd;
 	igt_assert_eq(__vup_vm_create(fd, 0, &v->vm), 0);
+	igt_assert_eq(__vup_queue_create(fd, v->vm, &v->queue), 0);
+}
+
+void vup_init_long_running(struct vup *v, int fd)
+{
+	v->fd = fd;
+	igt_assert_eq(__vup_vm_create(fd, DRM_VGEM_VM_CREATE_LONG_RUNNING, &v->vm), 0);
 	igt_assert_eq(__vup_queue_create(fd, v->vm, &v->queue), 0);
 }
 
@@ -320,6 +332,16 @@ void vup_refused(const struct vup *v, const struct drm_vgem_op *ops, unsigned in
 	igt_assert_eq_u64(fault & ~(uint64_t)(vup_page() - 1), fault_page);
 	vup_stats(v, &after);
 	igt_assert_eq_u64(before.submits, after.submits);
+}
+
+int __vup_push(const struct vup *v, const struct drm_vgem_op *ops, unsigned int count)
+{
+	struct drm_vgem_exec exec = {
+		.queue_id = v->queue,
+		.ops = { .stride = sizeof(*ops), .count = count, .array = (uintptr_t)ops },
+	};
+
+	return __vup_exec(v->fd, &exec);
 }
 
 void vup_stats(const struct vup *v, struct drm_vgem_vm_stats *stats)

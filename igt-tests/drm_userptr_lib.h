@@ -53,6 +53,7 @@ int __vup_queue_create(int fd, uint32_t vm, uint32_t *queue);
 int __vup_queue_destroy(int fd, uint32_t queue);
 int __vup_bind(int fd, const struct drm_vgem_vm_bind *bind);
 int __vup_exec(int fd, struct drm_vgem_exec *exec);
+int __vup_wait_user_fence(int fd, struct drm_vgem_wait_user_fence *wait);
 int __vup_dumb_create(int fd, uint64_t size, uint32_t *handle);
 uint32_t vup_dumb_create(int fd, uint64_t size);
 void *vup_dumb_mmap(int fd, uint32_t handle, uint64_t size);
@@ -60,6 +61,8 @@ void *vup_dumb_mmap(int fd, uint32_t handle, uint64_t size);
 /* Opens the primary node (dumb buffers are not for render nodes), or skips. */
 int vup_open(void);
 void vup_init(struct vup *v, int fd);
+/* The same with a long-running queue, to which vup_push() submits */
+void vup_init_long_running(struct vup *v, int fd);
 void vup_fini(struct vup *v);
 
 /* Binding: a buffer object, the caller's own memory, nothing */
@@ -125,6 +128,13 @@ static inline struct drm_vgem_op op_spin(uint64_t src, uint32_t value, uint64_t 
 	};
 }
 
+static inline struct drm_vgem_op op_user_fence(uint64_t dst, uint64_t value)
+{
+	return (struct drm_vgem_op) {
+		.opcode = DRM_VGEM_OP_USER_FENCE, .dst = dst, .value = value,
+	};
+}
+
 /*
  * A job with an out-fence. __vup_submit() reports what the ioctl said and
  * writes the syncobj only on success; vup_finish() waits, destroys the syncobj
@@ -152,6 +162,11 @@ void vup_refused(const struct vup *v, const struct drm_vgem_op *ops, unsigned in
 /* One op must be refused by the ioctl with @err for the page at @fault_page. */
 #define vup_refuse(v, err, fault_page, ...) \
 	vup_refused(v, vup_ops__(__VA_ARGS__), vup_count__(__VA_ARGS__), err, fault_page)
+
+/* A job without any fence; the others are not for long-running queues. */
+int __vup_push(const struct vup *v, const struct drm_vgem_op *ops, unsigned int count);
+#define vup_push(v, ...) \
+	igt_assert_eq(__vup_push(v, vup_ops__(__VA_ARGS__), vup_count__(__VA_ARGS__)), 0)
 
 void vup_stats(const struct vup *v, struct drm_vgem_vm_stats *stats);
 

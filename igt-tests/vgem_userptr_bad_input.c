@@ -72,6 +72,9 @@
  * SUBTEST: exec-syncs
  * Description: flags and handles of syncobjs, and syncobjs without a fence
  *
+ * SUBTEST: wait-user-fence
+ * Description: flags, padding, operations, values, addresses and queues of a wait
+ *
  * SUBTEST: exec-pointers
  * Description: arrays that are not, or not wholly, mapped
  *
@@ -583,6 +586,7 @@ static void exec_ops(void)
 	const struct drm_vgem_op good[] = {
 		op_fill(va, 8, 1), op_copy(va, va + 8, 8), op_xor(va, 8, 1),
 		op_compare(va, va + 8, 8, va + 16), op_crc32(va, 8, va + 16), op_spin(va, 1, 1),
+		op_user_fence(va, DRM_VGEM_USER_FENCE_MAX),
 	};
 #define REFUSE(op, ...) do { \
 		struct drm_vgem_op bad = op; \
@@ -595,9 +599,15 @@ static void exec_ops(void)
 			REFUSE(good[i], bad.flags = 1u << bit);
 		REFUSE(good[i], bad.opcode = 0x10000 + i);
 		/* Fields are either unused, and then zero, or 32 bits of value. */
+		if (good[i].opcode == DRM_VGEM_OP_USER_FENCE)
+			continue;
 		REFUSE(good[i], bad.value = 1ull << 32);
 		REFUSE(good[i], bad.value = 1ull << 63);
 	}
+	/* But for this one's, which may be all but an error. */
+	REFUSE(good[6], bad.value = DRM_VGEM_USER_FENCE_MAX + 1);
+	REFUSE(good[6], bad.value = -EFAULT);
+	REFUSE(good[6], bad.value = ~0ull);
 	for (int op = ARRAY_SIZE(good); op < 64; op++)
 		REFUSE(good[0], bad.opcode = op);
 	REFUSE(good[0], bad.opcode = ~0u);
@@ -614,6 +624,9 @@ static void exec_ops(void)
 	REFUSE(good[4], bad.dst = va);
 	REFUSE(good[5], bad.dst = va);
 	REFUSE(good[5], bad.result = va);
+	REFUSE(good[6], bad.src = va);
+	REFUSE(good[6], bad.size = 8);
+	REFUSE(good[6], bad.result = va);
 
 	/* Alignment, where it is asked for */
 	for (int off = 1; off < 4; off++) {
@@ -624,8 +637,10 @@ static void exec_ops(void)
 		REFUSE(good[4], bad.result += off);
 		REFUSE(good[5], bad.src += off);
 	}
-	for (int off = 1; off < 8; off++)
+	for (int off = 1; off < 8; off++) {
 		REFUSE(good[3], bad.result += off);
+		REFUSE(good[6], bad.dst += off);
+	}
 
 	/* Ranges that leave the address space, by a little or a lot, or wrap */
 	REFUSE(good[0], bad.dst = end - 4);
@@ -652,7 +667,56 @@ static void exec_ops(void)
 	REFUSE(good[4], bad.result = -4ull);
 	REFUSE(good[5], bad.src = end);
 	REFUSE(good[5], bad.src = -4ull);
+	REFUSE(good[6], bad.dst = end);
+	REFUSE(good[6], bad.dst = -8ull);
 #undef REFUSE
+}
+
+static void wait_user_fence(void)
+{
+	uint64_t *fence = vup_alloc(page);
+	char *hole = vup_reserve(page, page);
+	const struct drm_vgem_wait_user_fence good = {
+		.addr = (uintptr_t)fence, .op = DRM_VGEM_WAIT_OP_EQUAL,
+		.value = 5, .mask = ~0ull, .timeout_ns = INT64_MAX,
+	};
+	struct drm_vgem_wait_user_fence arg;
+#define REFUSE(err, ...) do { \
+		arg = good; \
+		__VA_ARGS__; \
+		igt_assert_eq(__vup_wait_user_fence(fd, &arg), err); \
+		igt_assert_eq_u64(arg.seen, 0); \
+	} while (0)
+
+	/* True at once, or a bad one that is taken for good would wait for ever. */
+	*fence = 5;
+	for (int bit = 0; bit < 32; bit++) {
+		REFUSE(-EINVAL, arg.flags = 1u << bit);
+		REFUSE(-EINVAL, arg.pad = 1u << bit);
+		if (1u << bit > DRM_VGEM_WAIT_OP_GREATER_EQUAL)
+			REFUSE(-EINVAL, arg.op = 1u << bit);
+	}
+	REFUSE(-EINVAL, arg.op = ~0u);
+	REFUSE(-EINVAL, arg.mask = 0);
+	REFUSE(-EINVAL, arg.value = DRM_VGEM_USER_FENCE_MAX + 1);
+	REFUSE(-EINVAL, arg.value = ~0ull);
+	for (int off = 1; off < 8; off++)
+		REFUSE(-EINVAL, arg.addr += off);
+	REFUSE(-EFAULT, arg.addr = 0);
+	REFUSE(-EFAULT, arg.addr = (uintptr_t)hole);
+	REFUSE(-EFAULT, arg.addr = 1ull << 63);
+	REFUSE(-EFAULT, arg.addr = -8ull);
+	REFUSE(-ENOENT, arg.queue_id = v.queue + 1000);
+	REFUSE(-ENOENT, arg.queue_id = ~0u);
+#undef REFUSE
+
+	arg = good;
+	arg.queue_id = v.queue;
+	igt_assert_eq(__vup_wait_user_fence(fd, &arg), 0);
+	igt_assert_eq_u64(arg.seen, 5);
+	munmap(hole, page);
+	vup_unmap(fence, page);
+	still_works();
 }
 
 static void exec_ops_last(void)
@@ -1022,6 +1086,10 @@ int igt_main()
 	igt_describe("Broken if a job depends on, or signals, what is not there.");
 	igt_subtest("exec-syncs")
 		exec_syncs();
+
+	igt_describe("Broken if a malformed wait waits, or looks where it must not.");
+	igt_subtest("wait-user-fence")
+		wait_user_fence();
 
 	igt_describe("Broken if a bad pointer is followed.");
 	igt_subtest("exec-pointers")
