@@ -453,6 +453,8 @@ struct drm_userptr_submit {
 	u64 lost;
 	/** @budget: how many of these are too many */
 	u64 budget;
+	/** @holds: pages that are held until the commit, by window */
+	struct xarray holds;
 	/** @fault_mm: whose fault handler to wait for, holds a reference; or NULL */
 	struct mm_struct *fault_mm;
 	/** @fault_start: where */

@@ -234,6 +234,12 @@ int drm_userptr_populate(struct drm_userptr *userptr,
 int drm_userptr_fault(struct mm_struct *mm, unsigned long addr,
 		      unsigned long end, bool write);
 
+/* drm_userptr_hold.c: pages that stay until the commit */
+
+void drm_userptr_hold_window(struct drm_userptr_submit *submit,
+			     struct drm_userptr *userptr, unsigned long index);
+void drm_userptr_hold_release(struct drm_userptr_submit *submit);
+
 /* drm_userptr_pin.c: pages that stay */
 
 int drm_userptr_pin(struct drm_userptr *userptr);

@@ -80,6 +80,7 @@
  *           drm_userptr_commit_end(&submit);
  *           drm_gpuvm_exec_unlock(&vm_exec);
  *   }
+ *   drm_userptr_submit_fini(&submit);
  */
 
 static void drm_userptr_free(struct drm_userptr *userptr)

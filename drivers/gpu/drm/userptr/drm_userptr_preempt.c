@@ -72,6 +72,7 @@
  *           }
  *           drm_gpuvm_exec_unlock(&vm_exec);
  *   }
+ *   drm_userptr_submit_fini(&submit);
  *   out_unlock:
  *   mutex_unlock(&vm->lock);
  */

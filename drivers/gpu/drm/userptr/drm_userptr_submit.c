@@ -48,6 +48,12 @@
 #define DRM_USERPTR_RETRY_BASE		256
 #define DRM_USERPTR_RETRY_PER_WINDOW	16
 
+/*
+ * A submission that has lost so many windows holds on to pages, see
+ * drm_userptr_hold.c. Few do, and those need it soon.
+ */
+#define DRM_USERPTR_HOLD_AFTER		8
+
 static u64 drm_userptr_budget(unsigned long windows)
 {
 	return (DRM_USERPTR_RETRY_BASE +
@@ -59,6 +65,8 @@ static u64 drm_userptr_budget(unsigned long windows)
  * drm_userptr_submit_init() - begin a submission
  * @submit: on the caller's stack
  * @vm: the VM
+ *
+ * To be ended with drm_userptr_submit_fini(), whatever becomes of it.
  *
  * Context: the VM's outer lock held from here until the commit's end, or until
  * the submission is given up.
@@ -74,6 +82,7 @@ void drm_userptr_submit_init(struct drm_userptr_submit *submit,
 		.fault_refused = ULONG_MAX,
 	};
 	INIT_LIST_HEAD(&submit->bindings);
+	xa_init_flags(&submit->holds, XA_FLAGS_ACCOUNT);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_submit_init);
 
@@ -82,7 +91,7 @@ EXPORT_SYMBOL_GPL(drm_userptr_submit_init);
  * @submit: a submission to a VM made with %DRM_USERPTR_VM_EXPLICIT
  * @binding: bound in that VM; naming it twice is the same as once
  *
- * Call it for each, before the loop, and drm_userptr_submit_fini() in the end.
+ * Call it for each, before the loop.
  *
  * Context: the VM's outer lock held.
  */
@@ -97,10 +106,12 @@ void drm_userptr_submit_add(struct drm_userptr_submit *submit,
 EXPORT_SYMBOL_GPL(drm_userptr_submit_add);
 
 /**
- * drm_userptr_submit_fini() - forget the bindings that were named
+ * drm_userptr_submit_fini() - end a submission
  * @submit: the submission, committed or given up
  *
- * Context: the VM's outer lock held, as it was all the time.
+ * Forgets the bindings that were named and lets go of pages that were held.
+ *
+ * Context: process context, the VM's outer lock held, no dma_resv.
  */
 void drm_userptr_submit_fini(struct drm_userptr_submit *submit)
 {
@@ -110,6 +121,7 @@ void drm_userptr_submit_fini(struct drm_userptr_submit *submit)
 
 	list_for_each_entry_safe(binding, next, &submit->bindings, submit_link)
 		list_del_init(&binding->submit_link);
+	drm_userptr_hold_release(submit);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_submit_fini);
 
@@ -139,6 +151,9 @@ static int drm_userptr_submit_step(struct drm_userptr_submit *submit,
 	err = drm_userptr_submit_check(submit);
 	if (err)
 		return err;
+
+	if (submit->lost > DRM_USERPTR_HOLD_AFTER * DRM_USERPTR_WINDOW_PAGES)
+		drm_userptr_hold_window(submit, userptr, index);
 
 	err = drm_userptr_populate(userptr, dma, index, submit->fault_refused,
 				   fault_addr);
@@ -601,8 +616,9 @@ int drm_userptr_probe(struct drm_userptr *userptr, unsigned long *fault_addr)
 		.budget = drm_userptr_budget(last - index + 1),
 		.fault_refused = ULONG_MAX,
 	};
-	int err;
+	int err = 0;
 
+	xa_init_flags(&submit.holds, XA_FLAGS_ACCOUNT);
 	while (index <= last) {
 		err = drm_userptr_submit_step(&submit, userptr, NULL, index,
 					      fault_addr);
@@ -611,9 +627,10 @@ int drm_userptr_probe(struct drm_userptr *userptr, unsigned long *fault_addr)
 		else if (!err)
 			index++;
 		if (err < 0)
-			return err;
+			break;
 	}
+	drm_userptr_hold_release(&submit);
 
-	return 0;
+	return err < 0 ? err : 0;
 }
 EXPORT_SYMBOL_GPL(drm_userptr_probe);

@@ -369,6 +369,7 @@ static int vgem_exec_submit(struct vgem_exec *exec)
 		}
 		drm_gpuvm_exec_unlock(&vm_exec);
 	}
+	drm_userptr_submit_fini(&submit);
 
 	return err;
 }

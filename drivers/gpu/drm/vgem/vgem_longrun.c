@@ -198,6 +198,7 @@ static int vgem_longrun_rebind_locked(struct vgem_vm *vm)
 		}
 		drm_gpuvm_exec_unlock(&vm_exec);
 	}
+	drm_userptr_submit_fini(&submit);
 
 	return err;
 }

@@ -134,6 +134,7 @@ static void cost_submit(struct kunit *test, struct cost_vm *vm)
 	KUNIT_ASSERT_EQ(test, 0, drm_userptr_submit_populate(&submit));
 	KUNIT_ASSERT_EQ(test, 0, drm_userptr_commit_begin(&submit));
 	drm_userptr_commit_end(&submit);
+	drm_userptr_submit_fini(&submit);
 }
 
 static int cost_cmp(const void *a, const void *b)

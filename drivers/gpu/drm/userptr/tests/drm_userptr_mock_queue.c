@@ -105,6 +105,7 @@ static int userptr_mock_rebind_locked(struct userptr_mock_vm *vm)
 		drm_userptr_commit_resume(submit, &vm->preempt);
 		drm_userptr_commit_end(submit);
 	}
+	drm_userptr_submit_fini(submit);
 
 	return err;
 }

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Copyright © 2026 The drm_userptr authors
+ */
+
+/*
+ * Getting through: a submission needs all of its windows valid at the same time.
+ * When the kernel takes pages away as fast as they are collected, each of them is
+ * valid now and then, and never all. A submission that has lost many steps
+ * therefore holds on to the pages that it collects, until it is committed.
+ *
+ * A page that is pinned is left alone by reclaim, compaction, NUMA balancing,
+ * same-page merging and khugepaged; what the process itself does to its mappings
+ * is not held up, and still invalidates. The pin lasts no longer than the ioctl,
+ * so it is none of the kind that has to be paid for.
+ */
+
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/userfaultfd_k.h>
+
+#include "drm_userptr_internal.h"
+
+/**
+ * struct drm_userptr_hold - pages of a window that a submission holds
+ * @nr_runs: how many runs
+ * @runs: where they are, see drm_userptr_run_addr()
+ */
+struct drm_userptr_hold {
+	u32 nr_runs;
+	u64 runs[] __counted_by(nr_runs);
+};
+
+static void drm_userptr_hold_free(struct drm_userptr_hold *hold)
+{
+	u32 i;
+
+	if (!hold)
+		return;
+
+	/* Dirty already, from when they were populated. */
+	for (i = 0; i < hold->nr_runs; i++)
+		unpin_user_page_range_dirty_lock(phys_to_page(drm_userptr_run_addr(hold->runs[i])),
+						 drm_userptr_run_size(hold->runs[i]) >> PAGE_SHIFT,
+						 false);
+	kfree(hold);
+}
+
+static struct drm_userptr_hold *
+drm_userptr_hold_pages(struct page **pages, unsigned long npages)
+{
+	struct drm_userptr_hold *hold;
+	unsigned long i;
+	u32 nr = 0;
+	u64 *runs;
+
+	runs = drm_userptr_alloc(kmalloc_array(npages, sizeof(*runs),
+					       GFP_KERNEL));
+	if (!runs)
+		return NULL;
+	for (i = 0; i < npages; i++)
+		nr = drm_userptr_runs_add(runs, nr, page_to_phys(pages[i]));
+
+	hold = drm_userptr_alloc(kmalloc_flex(*hold, runs, nr,
+					      GFP_KERNEL_ACCOUNT));
+	if (hold) {
+		hold->nr_runs = nr;
+		memcpy(hold->runs, runs, nr * sizeof(*runs));
+	}
+	kfree(runs);
+
+	return hold;
+}
+
+/* Pins without waiting for handlers in user space, as populate does not either. */
+static long drm_userptr_hold_pin(struct drm_userptr *userptr,
+				 unsigned long start, unsigned long npages,
+				 struct page **pages)
+{
+	struct mm_struct *mm = userptr->mm;
+	struct vm_area_struct *vma;
+	long ret = 0;
+
+	if (mmap_read_lock_killable(mm))
+		return 0;
+	vma = vma_lookup(mm, start);
+	if (vma && vma->vm_end >= start + npages * PAGE_SIZE &&
+	    !userfaultfd_armed(vma))
+		ret = pin_user_pages_remote(mm, start, npages,
+					    drm_userptr_writable(userptr) ?
+					    FOLL_WRITE : 0, pages, NULL);
+	mmap_read_unlock(mm);
+
+	return max(ret, 0);
+}
+
+/*
+ * Hold what is in a window from now to drm_userptr_hold_release(). To be called
+ * before the window is populated, with no lock but the VM's outer one. If it
+ * does not succeed, nothing is lost but a chance.
+ */
+void drm_userptr_hold_window(struct drm_userptr_submit *submit,
+			     struct drm_userptr *userptr, unsigned long index)
+{
+	unsigned long start = drm_userptr_window_start(userptr, index);
+	unsigned long npages = (drm_userptr_window_end(userptr, index) - start) >>
+			       PAGE_SHIFT;
+	struct drm_userptr_hold *hold = NULL, *old;
+	struct page **pages;
+	long pinned;
+
+	if (drm_userptr_pinned(userptr) || !mmget_not_zero(userptr->mm))
+		return;
+
+	pages = drm_userptr_alloc(kmalloc_array(npages, sizeof(*pages),
+						GFP_KERNEL));
+	if (!pages)
+		goto out_mmput;
+
+	pinned = drm_userptr_hold_pin(userptr, start, npages, pages);
+	if (pinned)
+		hold = drm_userptr_hold_pages(pages, pinned);
+	if (!hold) {
+		unpin_user_pages(pages, pinned);
+		goto out_free;
+	}
+
+	/* What was held before is of a mapping that is gone. */
+	old = xa_store(&submit->holds, index, hold, GFP_KERNEL_ACCOUNT);
+	if (xa_is_err(old))
+		drm_userptr_hold_free(hold);
+	else
+		drm_userptr_hold_free(old);
+
+out_free:
+	kfree(pages);
+out_mmput:
+	/* Not mmput(): exit_mmap() calls back, and callers hold locks. */
+	mmput_async(userptr->mm);
+}
+
+void drm_userptr_hold_release(struct drm_userptr_submit *submit)
+{
+	struct drm_userptr_hold *hold;
+	unsigned long index;
+
+	xa_for_each(&submit->holds, index, hold)
+		drm_userptr_hold_free(hold);
+	xa_destroy(&submit->holds);
+}
