@@ -286,6 +286,7 @@ static void storm_pageout(enum vup_how how)
 	struct drm_vgem_vm_stats before, last, after;
 	uint32_t done = 0, again = 0;
 	int pidfd, status;
+	uint64_t start;
 	pid_t pid;
 
 	igt_require_f(vup_have_swap(), "no swap to reclaim pages to\n");
@@ -307,8 +308,9 @@ static void storm_pageout(enum vup_how how)
 	 * Each page is gone again as soon as it is there. A submission may give
 	 * up, but cleanly, and not as a rule.
 	 */
-	last = before;
-	igt_until_timeout(3) {
+	last = after = before;
+	start = vup_now_ns();
+	igt_until_timeout(VUP_PATIENCE_S) {
 		const struct drm_vgem_op op = op_xor(va, size, ~0u);
 		int err = __vup_run(&v, &op, 1);
 
@@ -320,15 +322,17 @@ static void storm_pageout(enum vup_how how)
 		vup_stats(&v, &after);
 		igt_assert_eq_u64(after.submits - last.submits, !err);
 		last = after;
+		/* Until there was a storm, which may take a busy machine a while. */
+		if (vup_now_ns() - start > 3 * NSEC_PER_SEC &&
+		    after.invalidations - before.invalidations > 10)
+			break;
 	}
 	igt_assert_eq(kill(pid, SIGKILL), 0);
 	igt_assert_eq(waitpid(pid, &status, 0), pid);
 	close(pidfd);
-	vup_stats(&v, &after);
 	igt_info("%u jobs, %u with EAGAIN; %llu invalidations, %llu retries\n", done, again,
 		 (unsigned long long)(after.invalidations - before.invalidations),
 		 (unsigned long long)(after.retries - before.retries));
-	/* The storm must have been one. */
 	igt_assert_lt_u64(10, after.invalidations - before.invalidations);
 	igt_assert_lt(again, done);
 
