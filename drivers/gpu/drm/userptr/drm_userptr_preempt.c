@@ -528,18 +528,22 @@ EXPORT_SYMBOL_GPL(drm_userptr_preempt_kick);
 /**
  * drm_userptr_preempt_init() - make a VM ready for long-running queues
  * @preempt: zeroed memory
- * @vm: the VM, without %DRM_USERPTR_VM_EXPLICIT: a queue may reach all of it
+ * @vm: the VM, made with %DRM_USERPTR_VM_HOLES and nothing else
  * @ops: what the worker does
+ *
+ * A queue may reach all of a VM, so %DRM_USERPTR_VM_EXPLICIT makes no sense. And
+ * nobody can be told that a binding is dead as a whole, while the queue uses the
+ * part of it that is not: only holes are exactly as large as they are.
  *
  * Context: process context.
  *
- * Return: 0; -EINVAL if an op is missing, or for such a VM.
+ * Return: 0; -EINVAL if an op is missing, or for another kind of VM.
  */
 int drm_userptr_preempt_init(struct drm_userptr_preempt *preempt,
 			     struct drm_userptr_vm *vm,
 			     const struct drm_userptr_preempt_ops *ops)
 {
-	if (!ops->rebind || vm->flags & DRM_USERPTR_VM_EXPLICIT)
+	if (!ops->rebind || vm->flags != DRM_USERPTR_VM_HOLES)
 		return -EINVAL;
 
 	preempt->ops = ops;

@@ -95,12 +95,14 @@ static struct vgem_vm *vgem_vm_create(struct drm_device *dev, u32 flags)
 	if (err)
 		goto err_put_resv;
 
-	err = drm_userptr_preempt_init(&vm->preempt, &vm->userptr,
-				       &vgem_preempt_ops);
-	if (err)
-		goto err_fini_userptr;
-
 	vm->long_running = flags & DRM_VGEM_VM_CREATE_LONG_RUNNING;
+	if (vm->long_running) {
+		err = drm_userptr_preempt_init(&vm->preempt, &vm->userptr,
+					       &vgem_preempt_ops);
+		if (err)
+			goto err_fini_userptr;
+	}
+
 	vm->holes = flags & DRM_VGEM_VM_CREATE_HOLES;
 	kref_init(&vm->ref);
 	mutex_init(&vm->lock);
@@ -126,7 +128,8 @@ static void vgem_vm_release(struct kref *ref)
 	struct vgem_vm *vm = container_of(ref, typeof(*vm), ref);
 
 	/* The last queue is gone, so no job runs any more. */
-	drm_userptr_preempt_fini(&vm->preempt);
+	if (vm->long_running)
+		drm_userptr_preempt_fini(&vm->preempt);
 	mutex_lock(&vm->lock);
 	vgem_vm_unbind_all(vm);
 	mutex_unlock(&vm->lock);

@@ -775,7 +775,7 @@ struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
 			drm_userptr_vm_init(&vm->base, dev,
 					    &userptr_mock_vm_ops, flags));
 	drm_userptr_vm_set_lock(&vm->base, &vm->lock);
-	if (!(flags & DRM_USERPTR_VM_EXPLICIT))
+	if (flags == DRM_USERPTR_VM_HOLES)
 		KUNIT_ASSERT_EQ(test, 0,
 				drm_userptr_preempt_init(&vm->preempt, &vm->base,
 							 &userptr_mock_preempt_ops));
@@ -1096,7 +1096,7 @@ void userptr_mock_exit(struct kunit *test)
 	list_for_each_entry_safe(obj, next, &mock->objs, link)
 		userptr_mock_obj_free(obj);
 	list_for_each_entry(vm, &mock->vms, link) {
-		if (!(vm->base.flags & DRM_USERPTR_VM_EXPLICIT))
+		if (vm->base.flags == DRM_USERPTR_VM_HOLES)
 			drm_userptr_preempt_fini(&vm->preempt);
 		drm_userptr_vm_fini(&vm->base);
 	}

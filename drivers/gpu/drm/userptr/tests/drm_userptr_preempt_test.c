@@ -22,6 +22,11 @@
 #define TAG2	0x2000000
 #define PAGES	USERPTR_MOCK_WINDOW_PAGES
 
+static struct userptr_mock_vm *preempt_vm_new(struct userptr_mock *mock)
+{
+	return userptr_mock_vm_new_on(mock, mock->dev, DRM_USERPTR_VM_HOLES);
+}
+
 /* Two windows of memory, bound at device address 0, and a queue that runs. */
 struct preempt_one {
 	unsigned long addr;
@@ -49,7 +54,7 @@ static struct preempt_one *preempt_one_new_suspended(struct kunit *test)
 	init_completion(&one->go_on);
 	one->addr = userptr_mock_mmap(mock, PREEMPT_SIZE);
 	userptr_mock_fill(mock, one->addr, PREEMPT_SIZE, TAG);
-	one->vm = userptr_mock_vm_new(mock);
+	one->vm = preempt_vm_new(mock);
 	one->vm->hook_data = one;
 	one->obj = userptr_mock_obj_new(mock, one->addr, PREEMPT_SIZE, 0);
 	one->binding = userptr_mock_bind_all(one->vm, one->obj, 0);
@@ -332,7 +337,7 @@ static void preempt_two_vms(struct kunit *test)
 {
 	struct preempt_one *one = preempt_one_new(test);
 	struct userptr_mock *mock = test->priv;
-	struct userptr_mock_vm *vm = userptr_mock_vm_new(mock);
+	struct userptr_mock_vm *vm = preempt_vm_new(mock);
 	struct userptr_mock_queue *queue[2] = { one->queue, };
 	struct userptr_mock_thread *thread;
 	unsigned int i;
@@ -395,6 +400,29 @@ static void preempt_dead_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, one->binding->base.error, 0);
 	KUNIT_EXPECT_EQ(test, 2 * PAGES,
 			userptr_mock_matches(vm, 0, PREEMPT_SIZE, TAG2));
+}
+
+/*
+ * A part of a binding is gone, the rest is taken away: the queue is not resumed
+ * before that is over, just because there is a hole.
+ */
+static void preempt_hole_beside(struct kunit *test)
+{
+	struct preempt_one *one = preempt_one_new(test);
+	struct userptr_mock_queue *queue = one->queue;
+	struct userptr_mock_vm *vm = one->vm;
+
+	KUNIT_ASSERT_EQ(test, 0, vm_munmap(one->addr, SZ_2M));
+	KUNIT_ASSERT_TRUE(test, userptr_mock_queue_resumed(queue, 2));
+	KUNIT_EXPECT_EQ(test, queue->present, PAGES);
+
+	userptr_mock_remap(test->priv, one->addr + SZ_2M, SZ_2M,
+			   PROT_READ | PROT_WRITE);
+	userptr_mock_fill(test->priv, one->addr + SZ_2M, SZ_2M, TAG2);
+	KUNIT_ASSERT_TRUE(test, userptr_mock_queue_resumed(queue, 3));
+	KUNIT_EXPECT_EQ(test, queue->present, PAGES);
+	KUNIT_EXPECT_EQ(test, PAGES, userptr_mock_matches(vm, SZ_2M, SZ_2M,
+							  TAG2));
 }
 
 /* A queue that has nothing to run is not resumed, nor is memory held for it. */
@@ -605,7 +633,7 @@ static void preempt_backoff(struct kunit *test)
 		0, 1, 2, 4, 8, 16, 32, 64, 100, 100,
 	};
 	struct userptr_mock *mock = test->priv;
-	struct userptr_mock_vm *vm = userptr_mock_vm_new(mock);
+	struct userptr_mock_vm *vm = preempt_vm_new(mock);
 	unsigned long addr = userptr_mock_mmap(mock, PAGE_SIZE);
 	struct preempt_shooting *shooting;
 	struct userptr_mock_queue *queue;
@@ -872,7 +900,11 @@ static void preempt_bad_ops(struct kunit *test)
 	struct drm_userptr_queue queue = {};
 	struct drm_userptr_queue_ops bad[3];
 	struct userptr_mock *mock = test->priv;
-	struct userptr_mock_vm *vm = one->vm, *explicit;
+	static const u32 flags[] = {
+		0, DRM_USERPTR_VM_EXPLICIT,
+		DRM_USERPTR_VM_EXPLICIT | DRM_USERPTR_VM_HOLES,
+	};
+	struct userptr_mock_vm *vm = one->vm;
 	unsigned int i;
 
 	for (i = 0; i < 3; i++)
@@ -892,12 +924,13 @@ static void preempt_bad_ops(struct kunit *test)
 			drm_userptr_preempt_init(&preempt, &vm->base,
 						 &no_rebind));
 
-	/* A queue may reach all of a VM, and names nothing. */
-	explicit = userptr_mock_vm_new_on(mock, mock->dev,
-					  DRM_USERPTR_VM_EXPLICIT);
-	KUNIT_EXPECT_EQ(test, -EINVAL,
-			drm_userptr_preempt_init(&preempt, &explicit->base,
-						 &userptr_mock_preempt_ops));
+	/* Only VMs that are nothing but full of holes */
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		vm = userptr_mock_vm_new_on(mock, mock->dev, flags[i]);
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				drm_userptr_preempt_init(&preempt, &vm->base,
+							 &userptr_mock_preempt_ops));
+	}
 }
 
 static struct kunit_case drm_userptr_preempt_tests[] = {
@@ -910,6 +943,7 @@ static struct kunit_case drm_userptr_preempt_tests[] = {
 	KUNIT_CASE(preempt_many_queues),
 	KUNIT_CASE(preempt_two_vms),
 	KUNIT_CASE(preempt_dead_memory),
+	KUNIT_CASE(preempt_hole_beside),
 	KUNIT_CASE(preempt_idle),
 	KUNIT_CASE(preempt_suspends_itself),
 	KUNIT_CASE(preempt_stops_once),
