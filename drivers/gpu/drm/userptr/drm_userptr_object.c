@@ -93,7 +93,7 @@ static void drm_userptr_free(struct drm_userptr *userptr)
 
 /**
  * drm_userptr_init() - make a userptr of a range of the caller's memory
- * @userptr: zeroed memory
+ * @userptr: zeroed memory, not on the stack
  * @dev: a device that will reach the pages; it may be bound on others, too
  * @addr: first CPU address, a multiple of the page size
  * @size: length in bytes, a multiple of the page size, not zero
