@@ -221,6 +221,8 @@ drm_userptr_dma_direction(const struct drm_userptr *userptr)
 #define DRM_USERPTR_PROGRESS	2
 /* A fault handler in user space must run first, see drm_userptr_fault() */
 #define DRM_USERPTR_HANDLER	3
+/* The mm is busy still: to be tried again at once, and not counted */
+#define DRM_USERPTR_WAITING	4
 
 /* Handlers in user space are not to be waited for: there is no memory. */
 #define DRM_USERPTR_REFUSE_ALL	(ULONG_MAX - 1)

@@ -402,9 +402,9 @@ static int drm_userptr_window_share(struct drm_userptr *userptr,
  * NULL. @refused: where a handler in user space had the chance and did not help,
  * or DRM_USERPTR_REFUSE_ALL.
  *
- * Returns 0, DRM_USERPTR_COLLISION or DRM_USERPTR_PROGRESS if it is worth
- * another try, DRM_USERPTR_HANDLER, -EFAULT or -EPERM (all three with
- * @fault_addr), -ERESTARTSYS, -EINTR, -ENOMEM.
+ * Returns 0, DRM_USERPTR_COLLISION, DRM_USERPTR_PROGRESS or DRM_USERPTR_WAITING
+ * if it is worth another try, DRM_USERPTR_HANDLER, -EFAULT or -EPERM (all three
+ * with @fault_addr), -ERESTARTSYS, -EINTR, -ENOMEM.
  */
 int drm_userptr_populate(struct drm_userptr *userptr,
 			 struct drm_userptr_dma *dma, unsigned long index,

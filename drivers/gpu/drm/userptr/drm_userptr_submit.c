@@ -164,6 +164,11 @@ static int drm_userptr_submit_step(struct drm_userptr_submit *submit,
 	case DRM_USERPTR_PROGRESS:
 		submit->lost++;
 		break;
+	case DRM_USERPTR_WAITING:
+		/* A worker comes back, and does not keep the lock for that. */
+		if (submit->wanted)
+			return -EAGAIN;
+		break;
 	case DRM_USERPTR_HANDLER:
 		submit->lost++;
 		mmgrab(userptr->mm);

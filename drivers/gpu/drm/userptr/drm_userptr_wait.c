@@ -12,6 +12,10 @@
  * non-blocking invalidation it takes for ever. So a work item sleeps there, and
  * populate waits for the work item.
  *
+ * Populate waits in steps. In between it has no reference to the mm, which may
+ * come to its end. A worker hears no signals: it does not go on to the next step
+ * but comes back later, and leaves the VM's lock to others meanwhile.
+ *
  * It costs a switch to a worker, and only after the userptr was hit:
  *
  *   an interval's sequence only takes values that the mm's had while an
@@ -27,6 +31,9 @@
 #include <linux/workqueue.h>
 
 #include "drm_userptr_internal.h"
+
+/* How long a step may take; after that the caller looks around. */
+#define DRM_USERPTR_WAIT_STEP	(HZ / 10)
 
 /*
  * Unbound and as wide as can be, as items may sleep for long. It is no part of
@@ -80,18 +87,19 @@ void drm_userptr_wait_fini(struct drm_userptr *userptr)
  * &drm_userptr.lock are seen. For one that comes later the sequence is stale,
  * as it is with mmu_interval_read_begin().
  *
- * A waiter that is interrupted leaves the work item behind. The next one waits
- * for that same item, and gets a sequence that may be stale by then: HMM finds
- * out, the step counts as a collision, and the one after it waits anew.
+ * A waiter that leaves early leaves the work item behind. The next one waits for
+ * that same item, and gets a sequence that may be stale by then: HMM finds out,
+ * the step counts as a collision, and the one after it waits anew.
  *
  * Context: process context, &drm_userptr.populate_lock held, no lock that the
  * notifier callback takes.
  *
- * Return: 0, or -ERESTARTSYS if a signal came first.
+ * Return: 0; %DRM_USERPTR_WAITING if it takes longer than a step may, or
+ * -ERESTARTSYS if a signal came first.
  */
 int drm_userptr_read_begin(struct drm_userptr *userptr, unsigned long *seq)
 {
-	int err;
+	long left;
 
 	lockdep_assert_held(&userptr->populate_lock);
 	/* Tells lockdep what the worker hides: this waits for notifiers. */
@@ -104,9 +112,12 @@ int drm_userptr_read_begin(struct drm_userptr *userptr, unsigned long *seq)
 		queue_work(drm_userptr_wait_wq, &userptr->wait_work);
 	}
 
-	err = wait_for_completion_interruptible(&userptr->wait_done);
-	if (err)
-		return err;
+	left = wait_for_completion_interruptible_timeout(&userptr->wait_done,
+							 DRM_USERPTR_WAIT_STEP);
+	if (left < 0)
+		return left;
+	if (!left)
+		return DRM_USERPTR_WAITING;
 
 	if (seq)
 		*seq = userptr->read_seq;

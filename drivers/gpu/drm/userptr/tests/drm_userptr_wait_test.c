@@ -14,9 +14,12 @@
  */
 
 #include <linux/iopoll.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/workqueue.h>
 
 #include "drm_userptr_mock.h"
 
@@ -28,15 +31,27 @@
  * @file: what is there
  * @obj: the userptr that is waited for; its window is dying
  * @job: for which it waits
- * @truncate: who takes the memory away
+ * @truncate: takes the memory away, and does not keep the mm
+ * @done: complete when it has
  */
 struct wait_hold {
 	unsigned long addr;
 	struct userptr_mock_file *file;
 	struct userptr_mock_obj *obj;
 	struct userptr_mock_job *job;
-	struct userptr_mock_thread *truncate;
+	struct work_struct truncate;
+	struct completion done;
 };
+
+static void wait_truncate(struct work_struct *work)
+{
+	struct wait_hold *hold = container_of(work, typeof(*hold), truncate);
+
+	unmap_mapping_range(&hold->file->mapping, 0, SZ_2M, 1);
+	complete_all(&hold->done);
+}
+
+KUNIT_DEFINE_ACTION_WRAPPER(wait_flush, flush_work, struct work_struct *);
 
 static struct wait_hold *wait_hold_new(struct kunit *test)
 {
@@ -56,23 +71,18 @@ static struct wait_hold *wait_hold_new(struct kunit *test)
 	hold->obj = userptr_mock_obj_new(mock, hold->addr, SZ_2M, 0);
 	userptr_mock_bind_all(vm, hold->obj, 0);
 	hold->job = userptr_mock_submit_new(vm);
+	INIT_WORK(&hold->truncate, wait_truncate);
+	init_completion(&hold->done);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, wait_flush,
+						  &hold->truncate));
 
 	return hold;
 }
 
-static long wait_truncate(void *arg)
-{
-	struct wait_hold *hold = arg;
-
-	unmap_mapping_range(&hold->file->mapping, 0, SZ_2M, 1);
-
-	return 0;
-}
-
 static void wait_hold_begin(struct kunit *test, struct wait_hold *hold)
 {
-	hold->truncate = userptr_mock_thread_start(test->priv, wait_truncate,
-						   hold);
+	queue_work(system_dfl_wq, &hold->truncate);
 	/* In the second pass: everybody has been called by then. */
 	KUNIT_ASSERT_TRUE(test, userptr_mock_job_waited(hold->job));
 }
@@ -80,9 +90,11 @@ static void wait_hold_begin(struct kunit *test, struct wait_hold *hold)
 static void wait_hold_end(struct kunit *test, struct wait_hold *hold)
 {
 	/* What the test saw in the meantime was in the meantime. */
-	KUNIT_EXPECT_FALSE(test, completion_done(&hold->truncate->done));
+	KUNIT_EXPECT_FALSE(test, completion_done(&hold->done));
 	userptr_mock_job_end(hold->job);
-	KUNIT_ASSERT_TRUE(test, userptr_mock_thread_join(hold->truncate));
+	KUNIT_ASSERT_TRUE(test,
+			  wait_for_completion_timeout(&hold->done,
+						      USERPTR_MOCK_SOON));
 }
 
 /**
@@ -229,7 +241,7 @@ static void wait_killed_then_hit(struct kunit *test)
 
 	/* Whatever sequence the one that was left behind found is stale now. */
 	userptr_mock_file_replace(mock, hold->file, TAG);
-	wait_truncate(hold);
+	wait_truncate(&hold->truncate);
 	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
 	KUNIT_EXPECT_EQ(test, USERPTR_MOCK_WINDOW_PAGES,
 			userptr_mock_matches(vm, 0, SZ_2M, TAG));
@@ -287,6 +299,59 @@ static void wait_killed_then_freed(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(thread));
 }
 
+/**
+ * struct wait_worker - a populate by somebody who has no mm and hears no signals
+ * @obj: of what
+ * @work: does it
+ * @done: complete when @err is set
+ * @err: its result
+ */
+struct wait_worker {
+	struct userptr_mock_obj *obj;
+	struct work_struct work;
+	struct completion done;
+	int err;
+};
+
+static void wait_worker_fn(struct work_struct *work)
+{
+	struct wait_worker *worker = container_of(work, typeof(*worker), work);
+	unsigned long fault_addr;
+
+	worker->err = drm_userptr_probe(&worker->obj->base, &fault_addr);
+	complete_all(&worker->done);
+}
+
+/* Who waits for the mm does not keep it from coming to its end. */
+static void wait_mm_gone(struct kunit *test)
+{
+	struct wait_hold *hold = wait_hold_new(test);
+	struct mm_struct *mm = current->mm;
+	struct wait_worker *worker;
+
+	worker = kunit_kzalloc(test, sizeof(*worker), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, worker);
+	worker->obj = userptr_mock_obj_new(test->priv, hold->addr, SZ_2M, 0);
+	INIT_WORK(&worker->work, wait_worker_fn);
+	init_completion(&worker->done);
+	wait_hold_begin(test, hold);
+
+	queue_work(system_dfl_wq, &worker->work);
+	KUNIT_EXPECT_FALSE(test, wait_for_completion_timeout(&worker->done,
+							     USERPTR_MOCK_AWHILE));
+	/* Whoever has the last reference: to tear it down takes the job's end. */
+	kthread_unuse_mm(mm);
+	mmput_async(mm);
+	KUNIT_EXPECT_TRUE(test, wait_for_completion_timeout(&worker->done,
+							    USERPTR_MOCK_SOON));
+	KUNIT_EXPECT_EQ(test, worker->err, -EFAULT);
+
+	KUNIT_EXPECT_FALSE(test, completion_done(&hold->done));
+	userptr_mock_job_end(hold->job);
+	flush_work(&worker->work);
+	flush_work(&hold->truncate);
+}
+
 static struct kunit_case drm_userptr_wait_tests[] = {
 	KUNIT_CASE(wait_hit),
 	KUNIT_CASE(wait_hit_killed),
@@ -294,6 +359,7 @@ static struct kunit_case drm_userptr_wait_tests[] = {
 	KUNIT_CASE(wait_killed_then_hit),
 	KUNIT_CASE(wait_not_hit),
 	KUNIT_CASE(wait_killed_then_freed),
+	KUNIT_CASE(wait_mm_gone),
 	{ }
 };
 
