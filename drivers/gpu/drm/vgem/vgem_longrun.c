@@ -218,16 +218,22 @@ const struct drm_userptr_preempt_ops vgem_preempt_ops = {
 
 int vgem_longrun_init(struct vgem_queue *queue)
 {
+	int err;
+
 	INIT_WORK(&queue->work, vgem_longrun_work);
 	init_waitqueue_head(&queue->stopped);
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->jobs);
 	queue->suspended = true;
 
-	guard(mutex)(&queue->vm->lock);
+	err = mutex_lock_interruptible(&queue->vm->lock);
+	if (err)
+		return err;
+	err = drm_userptr_queue_init(&queue->base, &queue->vm->preempt,
+				     &vgem_longrun_ops);
+	mutex_unlock(&queue->vm->lock);
 
-	return drm_userptr_queue_init(&queue->base, &queue->vm->preempt,
-				      &vgem_longrun_ops);
+	return err;
 }
 
 /* Nobody submits any more. User fences of jobs that are left are not stored. */
