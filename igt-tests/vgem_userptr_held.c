@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -40,6 +39,9 @@
  *
  * SUBTEST: file-closed
  * Description: the file is closed by close(), exit, a signal or exec
+ *
+ * SUBTEST: long-running
+ * Description: the worker that wants to resume queues keeps nobody from ending them
  *
  * SUBTEST: others-undisturbed
  * Description: another process opens, runs and closes meanwhile
@@ -179,7 +181,7 @@ static int exec_call(void *data)
 		.ops = { .stride = sizeof(op), .count = 1, .array = (uintptr_t)&op },
 	};
 
-	e->err = ioctl(e->v->fd, DRM_IOCTL_VGEM_EXEC, &exec) ? -errno : 0;
+	e->err = vup_ioctl_once(e->v->fd, DRM_IOCTL_VGEM_EXEC, &exec);
 	return e->err != 0;
 }
 
@@ -249,7 +251,7 @@ static int probe_call(void *data __maybe_unused)
 		.addr = (uintptr_t)ptr, .size = size, .flags = DRM_VGEM_USERPTR_PROBE,
 	};
 
-	return ioctl(fd, DRM_IOCTL_VGEM_USERPTR_CREATE, &arg) != 0;
+	return vup_ioctl_once(fd, DRM_IOCTL_VGEM_USERPTR_CREATE, &arg) != 0;
 }
 
 static void probe_killed(void)
@@ -276,7 +278,7 @@ static void destroy_thread(void *data)
 	struct destroy *d = data;
 	struct drm_vgem_queue_destroy arg = { .queue_id = d->queue };
 
-	d->err = ioctl(fd, DRM_IOCTL_VGEM_QUEUE_DESTROY, &arg) ? -errno : 0;
+	d->err = vup_ioctl_once(fd, DRM_IOCTL_VGEM_QUEUE_DESTROY, &arg);
 }
 
 static void queue_destroyed(void)
@@ -388,6 +390,31 @@ static void file_closed(enum end how)
 	finish();
 }
 
+static void long_running(void)
+{
+	int file = drm_open_driver(DRIVER_VGEM);
+	uint32_t queue, *never = vup_alloc_word();
+	struct vup v;
+
+	prepare(fd);
+	vup_init_long_running(&v, file);
+	vup_bind_mem(&v, ptr, va, size, 0);
+	vup_bind_mem(&v, never, word_va, page, DRM_VGEM_VM_BIND_READ_ONLY);
+	vup_push(&v, op_spin(word_va, RELEASE, 0), op_fill(va, 4, 0x10e6));
+	hold();
+	/* The queue is suspended, and cannot be resumed before its memory is there. */
+	for (int i = 0; i < 2; i++) {
+		igt_assert_eq(__vup_queue_create(file, v.vm, &queue), 0);
+		if (!i)
+			igt_assert_eq(__vup_queue_destroy(file, queue), 0);
+	}
+	drm_close_driver(file);
+	release();
+	vup_fini(&idle);
+	finish();
+	vup_unmap(never, page);
+}
+
 static void others_undisturbed(void)
 {
 	struct exec e = { .v = &idle };
@@ -477,6 +504,10 @@ int igt_main()
 		for (int i = 0; i < ENDS; i++)
 			igt_dynamic(how[i])
 				file_closed(i);
+
+	igt_describe("Broken if a worker holds a lock while it sleeps for the mm.");
+	igt_subtest("long-running")
+		long_running();
 
 	igt_describe("Broken if a process waits for another one's mm.");
 	igt_subtest("others-undisturbed")
