@@ -64,7 +64,7 @@ class Source:
                 if self._has(patch, files, tmp):
                     ui.say(f"  Linux {self.version} has {patch.relative_to(PROJECT)} already")
                 else:
-                    self._apply(patch, files, tmp)
+                    self._apply(patch, files, tmp, " (UPSTREAM=no leaves it out)")
             for patch in _our_patches():
                 self._apply(patch, files, tmp)
             for path in tmp.rglob("*"):
@@ -78,11 +78,11 @@ class Source:
         self._lay_out(patch, files, tmp)
         return run.succeeds(["patch", "-p1", "-s", "-R", "-f", "-F0", "--dry-run", "-r", "-", "-d", tmp, "-i", patch])
 
-    def _apply(self, patch, files, tmp):
+    def _apply(self, patch, files, tmp, hint=""):
         self._lay_out(patch, files, tmp)
         log = LOGS / "patch.log"
         run.logged(["patch", "-p1", "-s", "-N", "-F1", "--no-backup-if-mismatch", "-r", "-", "-d", tmp, "-i", patch],
-                   log, why=f"{patch.relative_to(PROJECT)} does not apply to Linux {self.version}")
+                   log, why=f"{patch.relative_to(PROJECT)} does not apply to Linux {self.version}{hint}")
 
     def _lay_out(self, patch, files, tmp):
         touched = set(re.findall(r"^(?:---|\+\+\+) [ab]/(\S+)", patch.read_text(), re.M))

@@ -70,7 +70,7 @@ class Overlay(Base):
     def test_an_upstream_patch_that_does_not_apply_is_told(self):
         self.put(self.pristine, "mm/core.c", "one\nelse\nthree\n")
         self.put(self.project, "patches/upstream/0001-fix.patch", self.FIX)
-        with self.assertRaisesRegex(ui.Failure, "0001-fix.patch does not apply"):
+        with self.assertRaisesRegex(ui.Failure, "0001-fix.patch does not apply.*UPSTREAM=no"):
             self.source.overlay()
 
     def test_a_patch_that_does_not_apply_is_told(self):
