@@ -26,6 +26,7 @@ struct mm_struct;
 struct task_struct;
 
 struct drm_userptr_binding;
+struct drm_userptr_client;
 struct drm_userptr_dma;
 struct drm_userptr_ledger;
 struct drm_userptr_preempt_fence;
@@ -135,6 +136,17 @@ struct drm_userptr {
 	unsigned long end;
 	/** @flags: DRM_USERPTR_*; constant */
 	u32 flags;
+	/** @id: names it in traces and in debugfs; constant */
+	u64 id;
+	/**
+	 * @client: whose it is, or NULL; set by the driver before
+	 * drm_userptr_init(), constant from then on, holds a reference
+	 */
+	struct drm_userptr_client *client;
+	/** @client_link: in &drm_userptr_client.userptrs */
+	struct list_head client_link;
+	/** @metadata: bytes spent on it, see &drm_userptr_client.metadata */
+	atomic_long_t metadata;
 
 	/**
 	 * @populate_lock: one populate at a time. Outside mmap_lock, never
@@ -339,6 +351,15 @@ struct drm_userptr_vm {
 	struct device *dev;
 	/** @flags: DRM_USERPTR_VM_*; constant */
 	u32 flags;
+	/** @id: names it in traces and in debugfs; constant */
+	u64 id;
+	/**
+	 * @client: whose it is, or NULL; set by the driver before
+	 * drm_userptr_vm_init(), constant from then on, holds a reference
+	 */
+	struct drm_userptr_client *client;
+	/** @client_link: in &drm_userptr_client.vms */
+	struct list_head client_link;
 	/** @mm: whose VM this is; constant, holds a reference (mmgrab) */
 	struct mm_struct *mm;
 	/**

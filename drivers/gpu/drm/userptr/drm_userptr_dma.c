@@ -134,6 +134,7 @@ EXPORT_SYMBOL_IF_KUNIT(drm_userptr_iova_unlink);
  * @mapped: a bit for each window: it is mapped. Set under &drm_userptr.lock
  *	while the window is not yet, or is, valid; cleared under it before the
  *	window is stale. See drm_userptr_dma_mapped() for readers without it.
+ * @metadata: bytes that all this takes, under &drm_userptr.populate_lock
  */
 struct drm_userptr_dma {
 	struct device *dev;
@@ -145,6 +146,7 @@ struct drm_userptr_dma {
 	u64 offset;
 	struct xarray addrs;
 	unsigned long *mapped;
+	long metadata;
 };
 
 /* Not dma_use_iova(), which knows the answer where no IOMMU is built in. */
@@ -218,6 +220,8 @@ static struct drm_userptr_dma *drm_userptr_dma_new(struct drm_userptr *userptr,
 		return NULL;
 	}
 
+	dma->metadata = sizeof(*dma) + longs * sizeof(long);
+
 	/* Without it, or if the address space is too small: run by run. */
 	dma->iova = drm_userptr_iova_alloc(dev, userptr->end - userptr->start);
 
@@ -247,8 +251,11 @@ struct drm_userptr_dma *drm_userptr_dma_get(struct drm_userptr *userptr,
 				drm_userptr_dma_free(new);
 			return dma;
 		}
-		if (new)
+		if (new) {
+			drm_userptr_account_metadata(userptr,
+						     new->metadata);
 			return new;
+		}
 
 		new = drm_userptr_dma_new(userptr, dev);
 		if (!new)
@@ -275,6 +282,7 @@ void drm_userptr_dma_put(struct drm_userptr *userptr,
 		list_del(&dma->link);
 	}
 
+	drm_userptr_account_metadata(userptr, -dma->metadata);
 	drm_userptr_dma_free(dma);
 }
 
@@ -304,6 +312,7 @@ int drm_userptr_dma_reserve(struct drm_userptr *userptr,
 			    u32 nr_runs)
 {
 	u64 *addrs, *old;
+	long bytes;
 
 	lockdep_assert_held(&userptr->populate_lock);
 
@@ -321,6 +330,10 @@ int drm_userptr_dma_reserve(struct drm_userptr *userptr,
 		kfree(addrs);
 		return xa_err(old);
 	}
+	/* @old may have been for another number of runs. */
+	bytes = (long)ksize(addrs) - (long)ksize(old);
+	dma->metadata += bytes;
+	drm_userptr_account_metadata(userptr, bytes);
 	/* Of a time when the window was mapped; it is not now. */
 	kfree(old);
 

@@ -13,6 +13,7 @@
 #include <linux/overflow.h>
 
 #include <drm/drm_userptr.h>
+#include <drm/drm_userptr_client.h>
 
 /* drm_userptr_window.c: what the pages of a window are, and where */
 
@@ -129,7 +130,8 @@ u32 drm_userptr_runs_pack(u64 *runs, const unsigned long *pfns,
 void drm_userptr_window_set_runs(struct drm_userptr_window *window, u64 *runs,
 				 u32 nr_runs);
 void drm_userptr_window_set_valid(struct drm_userptr *userptr,
-				  struct drm_userptr_window *window);
+				  struct drm_userptr_window *window,
+				  unsigned long index);
 void drm_userptr_window_release(struct drm_userptr *userptr,
 				struct drm_userptr_window *window,
 				unsigned long index);
@@ -231,6 +233,28 @@ int drm_userptr_populate(struct drm_userptr *userptr,
 			 struct drm_userptr_dma *dma, unsigned long index,
 			 unsigned long refused, unsigned long *fault_addr);
 
+/* drm_userptr_client.c: how much a client has */
+
+int drm_userptr_client_charge(struct drm_userptr *userptr);
+void drm_userptr_client_uncharge(struct drm_userptr *userptr);
+void drm_userptr_client_add(struct drm_userptr *userptr);
+void drm_userptr_client_del(struct drm_userptr *userptr);
+void drm_userptr_client_add_vm(struct drm_userptr_vm *vm);
+void drm_userptr_client_del_vm(struct drm_userptr_vm *vm);
+void drm_userptr_account_metadata(struct drm_userptr *userptr, long bytes);
+void drm_userptr_account_window(struct drm_userptr *userptr,
+				const struct drm_userptr_window *window,
+				unsigned long index, bool resident);
+
+/* Both of the VM and of its client */
+#define drm_userptr_vm_count(vm__, counter__) do {			\
+	struct drm_userptr_vm *counted__ = (vm__);			\
+									\
+	atomic64_inc(&counted__->stats.counter__);			\
+	if (counted__->client)						\
+		atomic64_inc(&counted__->client->stats.counter__);	\
+} while (0)
+
 /* drm_userptr_fault.c: faults that user space handles */
 
 int drm_userptr_fault(struct mm_struct *mm, unsigned long addr,
@@ -300,6 +324,10 @@ drm_userptr_binding_fences(struct drm_userptr_binding *binding)
 	return vm->flags & DRM_USERPTR_VM_EXPLICIT ? &binding->fences :
 						     &vm->fences;
 }
+
+/* drm_userptr_object.c */
+
+u64 drm_userptr_new_id(void);
 
 /* drm_userptr_vm.c */
 

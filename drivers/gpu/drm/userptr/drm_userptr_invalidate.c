@@ -161,7 +161,7 @@ static void drm_userptr_binding_mark(struct drm_userptr_binding *binding,
 		     first - drm_userptr_binding_first(binding),
 		     last - first + 1);
 	list_move_tail(&binding->vm_link, &vm->invalidated);
-	atomic64_inc(&vm->stats.invalidations);
+	drm_userptr_vm_count(vm, invalidations);
 }
 
 static void drm_userptr_binding_zap(struct drm_userptr_binding *binding,
@@ -302,7 +302,7 @@ static void drm_userptr_inval_wait_ledger(struct drm_userptr_vm *vm,
 					  struct drm_userptr_ledger *ledger)
 {
 	if (!drm_userptr_ledger_signaled(ledger)) {
-		atomic64_inc(&vm->stats.fence_waits);
+		drm_userptr_vm_count(vm, fence_waits);
 		drm_userptr_ledger_wait(ledger, false);
 	}
 	drm_userptr_ledger_put(ledger);

@@ -83,9 +83,18 @@
  *   drm_userptr_submit_fini(&submit);
  */
 
+/* For userptrs and VMs, in one sequence: for people. */
+u64 drm_userptr_new_id(void)
+{
+	static atomic64_t last_id;
+
+	return atomic64_inc_return(&last_id);
+}
+
 static void drm_userptr_free(struct drm_userptr *userptr)
 {
 	drm_userptr_windows_free(userptr);
+	drm_userptr_client_uncharge(userptr);
 	mmdrop(userptr->mm);
 	mutex_destroy(&userptr->lock);
 	mutex_destroy(&userptr->populate_lock);
@@ -106,10 +115,11 @@ static void drm_userptr_free(struct drm_userptr *userptr)
  * mmap lock for write.
  *
  * Return: 0; -EINVAL for a bad range or flag, -EOPNOTSUPP if @dev cannot do
- * coherent DMA, -ENOMEM, or -EINTR if a fatal signal came first. With
- * %DRM_USERPTR_PIN also -EPERM if the caller may lock no memory, -ENOMEM if it
- * may not lock so much (as with mlock()), -EFAULT if the range is not mapped, may
- * not be written or cannot be pinned, -ERESTARTSYS if a signal came first.
+ * coherent DMA, -ENOMEM, also if &drm_userptr.client has as many as it may, or
+ * -EINTR if a fatal signal came first. With %DRM_USERPTR_PIN also -EPERM if the
+ * caller may lock no memory, -ENOMEM if it may not lock so much (as with
+ * mlock()), -EFAULT if the range is not mapped, may not be written or cannot be
+ * pinned, -ERESTARTSYS if a signal came first.
  */
 int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 		     u64 addr, u64 size, u32 flags)
@@ -130,6 +140,11 @@ int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 	userptr->start = addr;
 	userptr->end = end;
 	userptr->flags = flags;
+	err = drm_userptr_client_charge(userptr);
+	if (err)
+		return err;
+
+	userptr->id = drm_userptr_new_id();
 	mutex_init(&userptr->populate_lock);
 	drm_userptr_wait_init(userptr);
 	mutex_init(&userptr->lock);
@@ -158,10 +173,14 @@ int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 		err = mmu_interval_notifier_insert(&userptr->notifier,
 						   current->mm, addr, size,
 						   &drm_userptr_notifier_ops);
-	if (err)
+	if (err) {
 		drm_userptr_free(userptr);
+		return err;
+	}
 
-	return err;
+	drm_userptr_client_add(userptr);
+
+	return 0;
 }
 EXPORT_SYMBOL_GPL(drm_userptr_init);
 
@@ -183,6 +202,7 @@ void drm_userptr_fini(struct drm_userptr *userptr)
 
 	WARN(!list_empty(&userptr->bindings) || !list_empty(&userptr->dmas),
 	     "userptr is still bound\n");
+	drm_userptr_client_del(userptr);
 
 	if (drm_userptr_pinned(userptr)) {
 		drm_userptr_unpin(userptr);

@@ -102,7 +102,7 @@ static int drm_userptr_pin_window(struct drm_userptr *userptr,
 
 	guard(mutex)(&userptr->lock);
 	drm_userptr_window_set_runs(window, exact, nr_runs);
-	drm_userptr_window_set_valid(userptr, window);
+	drm_userptr_window_set_valid(userptr, window, index);
 
 	return 0;
 }

@@ -280,7 +280,7 @@ static int drm_userptr_window_publish(struct drm_userptr *userptr,
 
 	userptr->populator = NULL;
 	drm_userptr_mark_pages(userptr, pfns, npages);
-	drm_userptr_window_set_valid(userptr, window);
+	drm_userptr_window_set_valid(userptr, window, index);
 
 	return 0;
 }

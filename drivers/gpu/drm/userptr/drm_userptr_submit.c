@@ -211,7 +211,7 @@ static int drm_userptr_populate_binding(struct drm_userptr_submit *submit,
 						      &fault_addr);
 			if (!err) {
 				/* If it is lost again, the commit will say. */
-				atomic64_inc(&vm->stats.windows);
+				drm_userptr_vm_count(vm, windows);
 				if (drm_userptr_should_fail())
 					drm_userptr_inval_forced(userptr,
 								 binding->start,
@@ -547,7 +547,7 @@ int drm_userptr_commit_begin(struct drm_userptr_submit *submit)
 	up_read(&vm->notifier_lock);
 
 	submit->lost += DRM_USERPTR_WINDOW_PAGES;
-	atomic64_inc(&vm->stats.retries);
+	drm_userptr_vm_count(vm, retries);
 	trace_drm_userptr_commit(vm, submit->tries, -EAGAIN);
 
 	return -EAGAIN;
@@ -594,7 +594,7 @@ void drm_userptr_commit_end(struct drm_userptr_submit *submit)
 	drm_userptr_vm_assert_commit(vm);
 
 	submit->committed = true;
-	atomic64_inc(&vm->stats.submits);
+	drm_userptr_vm_count(vm, submits);
 	trace_drm_userptr_commit(vm, submit->tries, 0);
 	up_read(&vm->notifier_lock);
 }

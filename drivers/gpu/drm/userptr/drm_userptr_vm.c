@@ -47,6 +47,7 @@ int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
 
 	vm->ops = ops;
 	vm->dev = dev;
+	vm->id = drm_userptr_new_id();
 	vm->flags = flags;
 	init_rwsem(&vm->notifier_lock);
 	INIT_LIST_HEAD(&vm->invalidated);
@@ -62,6 +63,7 @@ int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
 	/* The struct, not the memory: the VM does not keep a dead process's. */
 	mmgrab(current->mm);
 	vm->mm = current->mm;
+	drm_userptr_client_add_vm(vm);
 
 	return 0;
 }
@@ -78,6 +80,7 @@ void drm_userptr_vm_fini(struct drm_userptr_vm *vm)
 	WARN(!list_empty(&vm->invalidated) || !list_empty(&vm->dead),
 	     "userptr VM still has bindings\n");
 
+	drm_userptr_client_del_vm(vm);
 	drm_userptr_fences_fini(&vm->fences);
 	mmdrop(vm->mm);
 }
@@ -104,6 +107,13 @@ int drm_userptr_vm_wait_idle(struct drm_userptr_vm *vm)
 }
 EXPORT_SYMBOL_GPL(drm_userptr_vm_wait_idle);
 
+/* What &drm_userptr_binding.mapped takes */
+static long drm_userptr_binding_bytes(const struct drm_userptr_binding *binding)
+{
+	return BITS_TO_LONGS(drm_userptr_binding_windows(binding)) *
+	       sizeof(long);
+}
+
 /**
  * drm_userptr_binding_init() - prepare a userptr, or a part of it, for binding
  * @binding: zeroed memory, embedded in the driver's mapping
@@ -127,7 +137,6 @@ int drm_userptr_binding_init(struct drm_userptr_binding *binding,
 			     struct drm_userptr *userptr,
 			     unsigned long start, unsigned long size, u64 addr)
 {
-	unsigned long longs;
 	int err;
 
 	if (!size || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(size) ||
@@ -144,9 +153,9 @@ int drm_userptr_binding_init(struct drm_userptr_binding *binding,
 	INIT_LIST_HEAD(&binding->vm_link);
 	INIT_LIST_HEAD(&binding->submit_link);
 
-	longs = BITS_TO_LONGS(drm_userptr_binding_windows(binding));
-	binding->mapped = drm_userptr_alloc(kvcalloc(longs, sizeof(long),
-						     GFP_KERNEL_ACCOUNT));
+	binding->mapped =
+		drm_userptr_alloc(kvzalloc(drm_userptr_binding_bytes(binding),
+					   GFP_KERNEL_ACCOUNT));
 	if (!binding->mapped)
 		return -ENOMEM;
 
@@ -161,6 +170,9 @@ int drm_userptr_binding_init(struct drm_userptr_binding *binding,
 		err = PTR_ERR(binding->dma);
 		goto err_fences;
 	}
+
+	drm_userptr_account_metadata(userptr,
+				     drm_userptr_binding_bytes(binding));
 
 	return 0;
 
@@ -186,6 +198,8 @@ void drm_userptr_binding_fini(struct drm_userptr_binding *binding)
 	if (binding->vm->flags & DRM_USERPTR_VM_EXPLICIT)
 		drm_userptr_fences_fini(&binding->fences);
 	kvfree(binding->mapped);
+	drm_userptr_account_metadata(binding->userptr,
+				     -drm_userptr_binding_bytes(binding));
 }
 EXPORT_SYMBOL_GPL(drm_userptr_binding_fini);
 

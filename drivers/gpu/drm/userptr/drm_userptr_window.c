@@ -36,6 +36,20 @@ static unsigned long drm_userptr_leaf_last(struct drm_userptr *userptr,
 		   drm_userptr_window_index(userptr->end - 1));
 }
 
+static unsigned long drm_userptr_leaf_windows(struct drm_userptr *userptr,
+					      unsigned long leaf)
+{
+	return drm_userptr_leaf_last(userptr, leaf) -
+	       drm_userptr_leaf_first(userptr, leaf) + 1;
+}
+
+static long drm_userptr_leaf_bytes(struct drm_userptr *userptr,
+				   unsigned long leaf)
+{
+	return drm_userptr_leaf_windows(userptr, leaf) *
+	       sizeof(struct drm_userptr_window);
+}
+
 /* The window, or NULL if nobody asked for it or its neighbours yet. */
 struct drm_userptr_window *
 drm_userptr_window_lookup(struct drm_userptr *userptr, unsigned long index)
@@ -86,8 +100,7 @@ drm_userptr_window_get(struct drm_userptr *userptr, unsigned long index)
 	if (windows)
 		return windows;
 
-	windows = drm_userptr_alloc(kcalloc(drm_userptr_leaf_last(userptr, leaf) -
-					    drm_userptr_leaf_first(userptr, leaf) + 1,
+	windows = drm_userptr_alloc(kcalloc(drm_userptr_leaf_windows(userptr, leaf),
 					    sizeof(*windows), GFP_KERNEL_ACCOUNT));
 	if (!windows)
 		return ERR_PTR(-ENOMEM);
@@ -98,6 +111,8 @@ drm_userptr_window_get(struct drm_userptr *userptr, unsigned long index)
 		kfree(windows);
 		return ERR_PTR(err);
 	}
+	drm_userptr_account_metadata(userptr,
+				     drm_userptr_leaf_bytes(userptr, leaf));
 
 	return drm_userptr_window_lookup(userptr, index);
 }
@@ -195,9 +210,12 @@ void drm_userptr_window_set_runs(struct drm_userptr_window *window, u64 *runs,
 }
 
 void drm_userptr_window_set_valid(struct drm_userptr *userptr,
-				  struct drm_userptr_window *window)
+				  struct drm_userptr_window *window,
+				  unsigned long index)
 {
 	lockdep_assert_held(&userptr->lock);
+
+	drm_userptr_account_window(userptr, window, index, true);
 
 	/* Pairs with smp_load_acquire() in drm_userptr_window_valid(). */
 	smp_store_release(&window->state, DRM_USERPTR_VALID);
@@ -215,6 +233,7 @@ void drm_userptr_window_release(struct drm_userptr *userptr,
 	lockdep_assert_held(&userptr->lock);
 
 	drm_userptr_dma_unmap_all(userptr, index, window);
+	drm_userptr_account_window(userptr, window, index, false);
 	if (window->nr_runs > 1)
 		kfree(window->runs);
 	window->nr_runs = 0;
@@ -228,7 +247,10 @@ void drm_userptr_windows_free(struct drm_userptr *userptr)
 	struct drm_userptr_window *windows;
 	unsigned long leaf;
 
-	xa_for_each(&userptr->leaves, leaf, windows)
+	xa_for_each(&userptr->leaves, leaf, windows) {
+		drm_userptr_account_metadata(userptr,
+					     -drm_userptr_leaf_bytes(userptr, leaf));
 		kfree(windows);
+	}
 	xa_destroy(&userptr->leaves);
 }

@@ -729,6 +729,7 @@ userptr_mock_obj_new(struct userptr_mock *mock, unsigned long addr,
 	obj = kunit_kzalloc(mock->test, sizeof(*obj), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(mock->test, obj);
 	obj->mock = mock;
+	obj->base.client = mock->client;
 	KUNIT_ASSERT_EQ(mock->test, 0,
 			drm_userptr_init(&obj->base, mock->dev, addr, size,
 					 flags));
@@ -766,6 +767,7 @@ struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
 	KUNIT_ASSERT_NOT_NULL(test, vm->tlb);
 
 	vm->mock = mock;
+	vm->base.client = mock->client;
 	mutex_init(&vm->lock);
 	spin_lock_init(&vm->pt_lock);
 	INIT_LIST_HEAD(&vm->bindings);
@@ -1046,6 +1048,10 @@ int userptr_mock_init(struct kunit *test)
 	INIT_LIST_HEAD(&mock->jobs);
 	INIT_LIST_HEAD(&mock->threads);
 	xa_init(&mock->iommu);
+	drm_userptr_device_init(&mock->device);
+	mock->client = drm_userptr_client_create(&mock->device, 1,
+						 USERPTR_MOCK_MAX_USERPTRS);
+	KUNIT_ASSERT_NOT_NULL(test, mock->client);
 	test->priv = mock;
 
 	mock->dev = userptr_mock_dev_new(mock, "userptr_mock");
@@ -1100,6 +1106,15 @@ void userptr_mock_exit(struct kunit *test)
 			drm_userptr_preempt_fini(&vm->preempt);
 		drm_userptr_vm_fini(&vm->base);
 	}
+
+	/* Whatever was counted is gone. */
+	KUNIT_EXPECT_EQ(test, atomic_read(&mock->client->nr_userptrs), 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->client->total), 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->client->resident), 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->client->pinned), 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->client->metadata), 0);
+	drm_userptr_client_put(mock->client);
+	drm_userptr_device_fini(&mock->device);
 
 	WRITE_ONCE(userptr_mock_dev, NULL);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&mock->dma_pages), 0);

@@ -19,6 +19,7 @@
 #include <kunit/test.h>
 
 #include <drm/drm_userptr.h>
+#include <drm/drm_userptr_client.h>
 
 struct userptr_mock;
 
@@ -29,6 +30,9 @@ struct userptr_mock;
 
 /* How many bindings a job can name */
 #define USERPTR_MOCK_NAMED		8
+
+/* How many userptrs there may be at a time */
+#define USERPTR_MOCK_MAX_USERPTRS	64
 
 /* Long enough for anything that is going to happen at all */
 #define USERPTR_MOCK_SOON		(5 * HZ)
@@ -221,6 +225,8 @@ struct userptr_mock_thread {
  * struct userptr_mock - stands for a device
  * @test: the test
  * @dev: what memory is DMA-mapped for
+ * @device: the list of @client
+ * @client: whose all userptrs and VMs are
  * @vms: list of &userptr_mock_vm.link
  * @objs: list of &userptr_mock_obj.link
  * @jobs: list of &userptr_mock_job.link
@@ -237,6 +243,8 @@ struct userptr_mock_thread {
 struct userptr_mock {
 	struct kunit *test;
 	struct device *dev;
+	struct drm_userptr_device device;
+	struct drm_userptr_client *client;
 	struct list_head vms;
 	struct list_head objs;
 	struct list_head jobs;
