@@ -65,6 +65,15 @@ extern "C" {
 #define DRM_VGEM_WAIT_USER_FENCE	0xb
 
 /**
+ * DRM_VGEM_MAX_USERPTRS - userptrs that a file can have
+ *
+ * Those of %DRM_VGEM_VM_BIND_OP_MAP_USERPTR included. Making one more fails with
+ * -ENOMEM. One that was closed counts until the kernel has let go of it, which
+ * does not happen while an invalidation in the process is under way.
+ */
+#define DRM_VGEM_MAX_USERPTRS	(1 << 18)
+
+/**
  * struct drm_vgem_userptr_create - make a buffer object of the caller's memory
  *
  * @addr and @size must be multiples of the page size, @size not zero, and the

@@ -344,6 +344,7 @@ static struct drm_gem_object *
 vgem_vm_bind_object(struct drm_device *dev, struct drm_file *file,
 		    const struct drm_vgem_vm_bind *args)
 {
+	struct vgem_file *vfile = file->driver_priv;
 	struct drm_gem_object *obj;
 	int err;
 
@@ -352,7 +353,8 @@ vgem_vm_bind_object(struct drm_device *dev, struct drm_file *file,
 		return NULL;
 	case DRM_VGEM_VM_BIND_OP_MAP_USERPTR:
 		/* Never written to: then it need not be writable either. */
-		return vgem_userptr_create(dev, args->offset, args->range,
+		return vgem_userptr_create(dev, &vfile->gpu, args->offset,
+					   args->range,
 					   args->flags & DRM_VGEM_VM_BIND_READ_ONLY ?
 					   DRM_VGEM_USERPTR_READ_ONLY : 0);
 	}

@@ -9,17 +9,25 @@
 
 #include <drm/drm_file.h>
 #include <drm/drm_managed.h>
+#include <drm/drm_print.h>
 
-#include "vgem_gpu.h"
+#include "vgem_drv.h"
 
 /* There is one vgem, so there is one of each. */
 struct workqueue_struct *vgem_teardown_wq;
 struct workqueue_struct *vgem_timeout_wq;
+static struct drm_userptr_device vgem_userptr_device;
 
 static void vgem_gpu_fini(struct drm_device *dev, void *wq)
 {
 	/* Files are closed by now; waits for what they left behind. */
 	destroy_workqueue(wq);
+}
+
+/* After the work queues: what they remove is in the list. */
+static void vgem_gpu_fini_userptr(struct drm_device *dev, void *unused)
+{
+	drm_userptr_device_fini(&vgem_userptr_device);
 }
 
 static int vgem_gpu_add_wq(struct drm_device *dev, struct workqueue_struct *wq)
@@ -30,6 +38,11 @@ static int vgem_gpu_add_wq(struct drm_device *dev, struct workqueue_struct *wq)
 int vgem_gpu_init(struct drm_device *dev)
 {
 	int err;
+
+	drm_userptr_device_init(&vgem_userptr_device);
+	err = drmm_add_action_or_reset(dev, vgem_gpu_fini_userptr, NULL);
+	if (err)
+		return err;
 
 	vgem_teardown_wq = alloc_workqueue("vgem-teardown", WQ_UNBOUND, 0);
 	err = vgem_gpu_add_wq(dev, vgem_teardown_wq);
@@ -43,11 +56,19 @@ int vgem_gpu_init(struct drm_device *dev)
 	return vgem_gpu_add_wq(dev, vgem_timeout_wq);
 }
 
-void vgem_gpu_open(struct vgem_gpu_file *gpu)
+int vgem_gpu_open(struct vgem_gpu_file *gpu, const struct drm_file *file)
 {
+	gpu->client = drm_userptr_client_create(&vgem_userptr_device,
+						file->client_id,
+						DRM_VGEM_MAX_USERPTRS);
+	if (!gpu->client)
+		return -ENOMEM;
+
 	/* Id 0 is never given out: it is what a forgotten field holds. */
 	xa_init_flags(&gpu->vms, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	xa_init_flags(&gpu->queues, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
+
+	return 0;
 }
 
 void vgem_gpu_close(struct vgem_gpu_file *gpu)
@@ -63,6 +84,17 @@ void vgem_gpu_close(struct vgem_gpu_file *gpu)
 	xa_for_each(&gpu->vms, id, vm)
 		vgem_vm_put(vm);
 	xa_destroy(&gpu->vms);
+
+	drm_userptr_client_put(gpu->client);
+}
+
+void vgem_gpu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
+{
+	struct vgem_file *vfile = file->driver_priv;
+
+	drm_printf(p, "drm-engine-gpu:\t%llu ns\n",
+		   vgem_gpu_busy_ns(&vfile->gpu));
+	drm_userptr_client_show_fdinfo(vfile->gpu.client, p, "vgem");
 }
 
 /* The dumb buffer ioctl hands out mmap offsets for any handle: not for ours. */

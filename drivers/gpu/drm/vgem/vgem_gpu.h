@@ -17,6 +17,7 @@
 #include <drm/drm_gem.h>
 #include <drm/drm_gpuvm.h>
 #include <drm/drm_userptr.h>
+#include <drm/drm_userptr_client.h>
 #include <drm/gpu_scheduler.h>
 
 #include <uapi/drm/vgem_userptr_drm.h>
@@ -32,12 +33,16 @@
 
 /**
  * struct vgem_gpu_file - what a client owns
+ * @client: what the userptr helpers count for it; holds a reference
+ * @busy_ns: time that jobs of its queues took, those done
  * @vms: struct vgem_vm by id
  * @queues: struct vgem_queue by id
  *
- * Both have locks of their own.
+ * The last two have locks of their own.
  */
 struct vgem_gpu_file {
+	struct drm_userptr_client *client;
+	atomic64_t busy_ns;
 	struct xarray vms;
 	struct xarray queues;
 };
@@ -194,8 +199,10 @@ void vgem_vm_unbind_all(struct vgem_vm *vm);
  * struct vgem_queue - jobs in order, on an engine of their own
  * @ref: one for the id, one for each submission under way
  * @vm: the address space; holds a reference
+ * @gpu: whose it is
  * @engine: ordered, runs one job after the other
  * @tlb: the engine's
+ * @busy_since: when the running job began, in ns, or 0
  * @killed: no more jobs; written under the VM's lock
  * @buf: two pages for the engine to work in
  * @sched: the scheduler; this and the next three for jobs with a fence
@@ -215,8 +222,10 @@ void vgem_vm_unbind_all(struct vgem_vm *vm);
 struct vgem_queue {
 	struct kref ref;
 	struct vgem_vm *vm;
+	struct vgem_gpu_file *gpu;
 	struct workqueue_struct *engine;
 	struct vgem_tlb tlb;
+	u64 busy_since;
 	bool killed;
 	void *buf[2];
 
@@ -273,6 +282,9 @@ struct vgem_job *vgem_job_create(struct vgem_queue *queue, u32 num_ops,
 				 u64 client_id);
 void vgem_job_free(struct vgem_job *job);
 bool vgem_fence_is_own(struct dma_fence *fence);
+void vgem_queue_busy_begin(struct vgem_queue *queue);
+void vgem_queue_busy_end(struct vgem_queue *queue);
+u64 vgem_gpu_busy_ns(struct vgem_gpu_file *gpu);
 
 /* vgem_longrun.c: long-running queues */
 
@@ -322,7 +334,8 @@ int vgem_engine_run(struct vgem_job *job);
 
 /* vgem_userptr.c: buffer objects of user memory */
 
-struct drm_gem_object *vgem_userptr_create(struct drm_device *dev, u64 addr,
+struct drm_gem_object *vgem_userptr_create(struct drm_device *dev,
+					   struct vgem_gpu_file *gpu, u64 addr,
 					   u64 size, u32 flags);
 bool vgem_gem_is_read_only(struct drm_gem_object *obj);
 
@@ -335,8 +348,9 @@ bool vgem_gem_is_read_only(struct drm_gem_object *obj);
 
 bool vgem_gem_is_userptr(const struct drm_gem_object *obj);
 int vgem_gpu_init(struct drm_device *dev);
-void vgem_gpu_open(struct vgem_gpu_file *gpu);
+int vgem_gpu_open(struct vgem_gpu_file *gpu, const struct drm_file *file);
 void vgem_gpu_close(struct vgem_gpu_file *gpu);
+void vgem_gpu_show_fdinfo(struct drm_printer *p, struct drm_file *file);
 int vgem_gpu_dumb_map_offset(struct drm_file *file, struct drm_device *dev,
 			     u32 handle, u64 *offset);
 
@@ -379,8 +393,10 @@ static inline int vgem_gpu_init(struct drm_device *dev)
 	return 0;
 }
 
-static inline void vgem_gpu_open(struct vgem_gpu_file *gpu)
+static inline int vgem_gpu_open(struct vgem_gpu_file *gpu,
+				const struct drm_file *file)
 {
+	return 0;
 }
 
 static inline void vgem_gpu_close(struct vgem_gpu_file *gpu)
@@ -393,6 +409,7 @@ static inline bool vgem_gem_is_userptr(const struct drm_gem_object *obj)
 }
 
 #define vgem_gpu_dumb_map_offset	NULL
+#define vgem_gpu_show_fdinfo		NULL
 
 #endif
 

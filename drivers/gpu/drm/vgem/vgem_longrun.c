@@ -46,6 +46,7 @@ static void vgem_longrun_work(struct work_struct *work)
 	bool cookie = dma_fence_begin_signalling();
 	struct vgem_job *job;
 	bool idle = false;
+	int err;
 
 	spin_lock_irq(&queue->lock);
 	while (queue->running) {
@@ -56,7 +57,10 @@ static void vgem_longrun_work(struct work_struct *work)
 			break;
 		spin_unlock_irq(&queue->lock);
 
-		if (vgem_engine_run(job) == VGEM_ENGINE_PREEMPTED)
+		vgem_queue_busy_begin(queue);
+		err = vgem_engine_run(job);
+		vgem_queue_busy_end(queue);
+		if (err == VGEM_ENGINE_PREEMPTED)
 			job = NULL;
 
 		spin_lock_irq(&queue->lock);

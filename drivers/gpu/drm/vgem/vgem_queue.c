@@ -40,6 +40,45 @@ static struct vgem_job *to_vgem_job(struct drm_sched_job *job)
 	return container_of(job, struct vgem_job, base);
 }
 
+/* Around a job, on the engine. */
+void vgem_queue_busy_begin(struct vgem_queue *queue)
+{
+	WRITE_ONCE(queue->busy_since, ktime_get_ns());
+}
+
+void vgem_queue_busy_end(struct vgem_queue *queue)
+{
+	u64 since = queue->busy_since;
+
+	WRITE_ONCE(queue->busy_since, 0);
+	/* Pairs with the order in which vgem_gpu_busy_ns() reads. */
+	smp_mb__before_atomic();
+	atomic64_add(ktime_get_ns() - since, &queue->gpu->busy_ns);
+}
+
+/* Time that the client's jobs took so far, those that are running included. */
+u64 vgem_gpu_busy_ns(struct vgem_gpu_file *gpu)
+{
+	/* First: a job that ends meanwhile is missed rather than seen twice. */
+	u64 busy = atomic64_read(&gpu->busy_ns);
+	u64 now = ktime_get_ns();
+	struct vgem_queue *queue;
+	unsigned long id;
+
+	/* Pairs with the order in which vgem_queue_busy_end() writes. */
+	smp_rmb();
+	xa_lock(&gpu->queues);
+	xa_for_each(&gpu->queues, id, queue) {
+		u64 since = READ_ONCE(queue->busy_since);
+
+		if (since && since < now)
+			busy += now - since;
+	}
+	xa_unlock(&gpu->queues);
+
+	return busy;
+}
+
 static void vgem_job_work(struct work_struct *work)
 {
 	struct vgem_job *job = container_of(work, typeof(*job), work);
@@ -47,7 +86,9 @@ static void vgem_job_work(struct work_struct *work)
 	bool cookie = dma_fence_begin_signalling();
 	int err;
 
+	vgem_queue_busy_begin(job->queue);
 	err = vgem_engine_run(job);
+	vgem_queue_busy_end(job->queue);
 	if (err)
 		dma_fence_set_error(fence, err);
 
@@ -204,6 +245,7 @@ static void vgem_queue_free_bufs(struct vgem_queue *queue)
 
 /* Takes over the caller's reference to @vm on success. */
 static struct vgem_queue *vgem_queue_create(struct drm_device *dev,
+					    struct vgem_gpu_file *gpu,
 					    struct vgem_vm *vm)
 {
 	struct vgem_queue *queue;
@@ -215,6 +257,7 @@ static struct vgem_queue *vgem_queue_create(struct drm_device *dev,
 
 	kref_init(&queue->ref);
 	queue->vm = vm;
+	queue->gpu = gpu;
 	queue->fence_context = dma_fence_context_alloc(1);
 	queue->buf[0] = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 	queue->buf[1] = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
@@ -334,7 +377,7 @@ int vgem_queue_create_ioctl(struct drm_device *dev, void *data,
 		return -EPERM;
 	}
 
-	queue = vgem_queue_create(dev, vm);
+	queue = vgem_queue_create(dev, &vfile->gpu, vm);
 	if (IS_ERR(queue)) {
 		vgem_vm_put(vm);
 		return PTR_ERR(queue);

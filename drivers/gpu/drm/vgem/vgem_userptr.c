@@ -13,7 +13,7 @@
 #include <drm/drm_file.h>
 #include <drm/drm_print.h>
 
-#include "vgem_gpu.h"
+#include "vgem_drv.h"
 
 static void vgem_userptr_free_work(struct work_struct *work)
 {
@@ -77,7 +77,8 @@ bool vgem_gem_is_read_only(struct drm_gem_object *obj)
 /*
  * Make an object of the caller's memory. @flags: DRM_VGEM_USERPTR_*, checked.
  */
-struct drm_gem_object *vgem_userptr_create(struct drm_device *dev, u64 addr,
+struct drm_gem_object *vgem_userptr_create(struct drm_device *dev,
+					   struct vgem_gpu_file *gpu, u64 addr,
 					   u64 size, u32 flags)
 {
 	struct vgem_userptr *bo;
@@ -89,6 +90,7 @@ struct drm_gem_object *vgem_userptr_create(struct drm_device *dev, u64 addr,
 		return ERR_PTR(-ENOMEM);
 
 	INIT_WORK(&bo->free_work, vgem_userptr_free_work);
+	bo->userptr.client = gpu->client;
 	err = drm_userptr_init(&bo->userptr, dev->dev, addr, size,
 			       (flags & DRM_VGEM_USERPTR_READ_ONLY ?
 				DRM_USERPTR_READ_ONLY : 0) |
@@ -117,6 +119,7 @@ struct drm_gem_object *vgem_userptr_create(struct drm_device *dev, u64 addr,
 int vgem_userptr_create_ioctl(struct drm_device *dev, void *data,
 			      struct drm_file *file)
 {
+	struct vgem_file *vfile = file->driver_priv;
 	struct drm_vgem_userptr_create *args = data;
 	struct drm_gem_object *obj;
 	u32 handle;
@@ -126,7 +129,8 @@ int vgem_userptr_create_ioctl(struct drm_device *dev, void *data,
 			    DRM_VGEM_USERPTR_PROBE | DRM_VGEM_USERPTR_PIN))
 		return -EINVAL;
 
-	obj = vgem_userptr_create(dev, args->addr, args->size, args->flags);
+	obj = vgem_userptr_create(dev, &vfile->gpu, args->addr, args->size,
+				  args->flags);
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
 

@@ -72,7 +72,8 @@ static const struct drm_gpuvm_ops vgem_gpuvm_ops = {
 	.vm_free = vgem_vm_free,
 };
 
-static struct vgem_vm *vgem_vm_create(struct drm_device *dev, u32 flags)
+static struct vgem_vm *vgem_vm_create(struct drm_device *dev,
+				      struct vgem_gpu_file *gpu, u32 flags)
 {
 	struct drm_gem_object *r_obj;
 	struct vgem_vm *vm;
@@ -88,6 +89,7 @@ static struct vgem_vm *vgem_vm_create(struct drm_device *dev, u32 flags)
 		goto err_free;
 	}
 
+	vm->userptr.client = gpu->client;
 	err = drm_userptr_vm_init(&vm->userptr, dev->dev, &vgem_userptr_vm_ops,
 				  flags & (DRM_VGEM_VM_CREATE_HOLES |
 					   DRM_VGEM_VM_CREATE_LONG_RUNNING) ?
@@ -171,7 +173,7 @@ int vgem_vm_create_ioctl(struct drm_device *dev, void *data,
 			    DRM_VGEM_VM_CREATE_HOLES))
 		return -EINVAL;
 
-	vm = vgem_vm_create(dev, args->flags);
+	vm = vgem_vm_create(dev, &vfile->gpu, args->flags);
 	if (IS_ERR(vm))
 		return PTR_ERR(vm);
 
