@@ -13,6 +13,7 @@
 
 #include <drm/drm_userptr.h>
 
+struct dentry;
 struct drm_printer;
 
 /**
@@ -69,6 +70,8 @@ struct drm_userptr_client {
 
 void drm_userptr_device_init(struct drm_userptr_device *device);
 void drm_userptr_device_fini(struct drm_userptr_device *device);
+void drm_userptr_device_debugfs_init(struct drm_userptr_device *device,
+				     struct dentry *dir);
 
 struct drm_userptr_client *
 drm_userptr_client_create(struct drm_userptr_device *device, u64 id,

@@ -24,8 +24,8 @@
  * A driver that has a &struct drm_userptr_client for each open file, and sets
  * &drm_userptr.client and &drm_userptr_vm.client to it before
  * drm_userptr_init() and drm_userptr_vm_init(), gets a limit for how many
- * userptrs the file can have and lines for its fdinfo. Both may be NULL; then
- * nothing is counted.
+ * userptrs the file can have, lines for its fdinfo, and a file in debugfs. Both
+ * may be NULL; then nothing is counted or listed.
  *
  * What is counted in fdinfo, for a driver called foo:
  *

@@ -97,6 +97,12 @@ void vgem_gpu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 	drm_userptr_client_show_fdinfo(vfile->gpu.client, p, "vgem");
 }
 
+void vgem_gpu_debugfs_init(struct drm_minor *minor)
+{
+	drm_userptr_device_debugfs_init(&vgem_userptr_device,
+					minor->debugfs_root);
+}
+
 /* The dumb buffer ioctl hands out mmap offsets for any handle: not for ours. */
 int vgem_gpu_dumb_map_offset(struct drm_file *file, struct drm_device *dev,
 			     u32 handle, u64 *offset)

@@ -351,6 +351,7 @@ int vgem_gpu_init(struct drm_device *dev);
 int vgem_gpu_open(struct vgem_gpu_file *gpu, const struct drm_file *file);
 void vgem_gpu_close(struct vgem_gpu_file *gpu);
 void vgem_gpu_show_fdinfo(struct drm_printer *p, struct drm_file *file);
+void vgem_gpu_debugfs_init(struct drm_minor *minor);
 int vgem_gpu_dumb_map_offset(struct drm_file *file, struct drm_device *dev,
 			     u32 handle, u64 *offset);
 
@@ -410,6 +411,7 @@ static inline bool vgem_gem_is_userptr(const struct drm_gem_object *obj)
 
 #define vgem_gpu_dumb_map_offset	NULL
 #define vgem_gpu_show_fdinfo		NULL
+#define vgem_gpu_debugfs_init		NULL
 
 #endif
 
