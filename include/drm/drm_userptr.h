@@ -246,6 +246,8 @@ struct drm_userptr_binding {
 	int error;
 	/** @fault_addr: CPU address that @error is about */
 	unsigned long fault_addr;
+	/** @dead: for traces: @error was found; under the VM's outer lock */
+	bool dead;
 
 	/** @fences: jobs that name this binding, with %DRM_USERPTR_VM_EXPLICIT */
 	struct drm_userptr_fences fences;

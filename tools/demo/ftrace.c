@@ -66,13 +66,6 @@ static uint64_t field(const char *fields, const char *key)
 	return 0;
 }
 
-static uint64_t pointer_field(const char *fields, const char *key)
-{
-	const char *p = strstr(fields, key);
-
-	return p ? strtoull(p + strlen(key) + 1, NULL, 16) : 0;
-}
-
 /* Invalidations that have begun; few, as each is some task in an mm call */
 struct open_invalidation {
 	uint64_t userptr, seq;
@@ -101,13 +94,12 @@ static void parse_event(struct parser *parser, const char *name,
 		mark.kind = MARK_INVALIDATE;
 		mark.addr = field(fields, "start");
 		mark.size = field(fields, "end") - mark.addr;
-		mark.arg = field(fields, "event");
-		open->userptr = pointer_field(fields, "userptr");
+		open->userptr = field(fields, "userptr");
 		open->seq = field(fields, "seq");
 		open->mark = mark;
 		parser->num_open++;
 	} else if (!strcmp(name, "drm_userptr_invalidate_finish")) {
-		uint64_t userptr = pointer_field(fields, "userptr");
+		uint64_t userptr = field(fields, "userptr");
 		uint64_t seq = field(fields, "seq");
 
 		for (unsigned int i = 0; i < parser->num_open; i++) {

@@ -389,13 +389,18 @@ static void drm_userptr_inval_complete(struct drm_userptr *userptr,
 				       struct drm_userptr_inval *inval)
 {
 	struct drm_userptr_binding *binding;
+	u64 begin = 0, waited_ns = 0;
 	unsigned int i;
 
+	if (trace_drm_userptr_invalidate_finish_enabled())
+		begin = ktime_get_ns();
 	for (i = 0; i < inval->nr_jobs; i++)
 		drm_userptr_inval_wait_ledger(inval->jobs[i].vm,
 					      inval->jobs[i].ledger);
 	if (inval->more_jobs)
 		drm_userptr_inval_wait_more(userptr, inval);
+	if (begin)
+		waited_ns = ktime_get_ns() - begin;
 
 	mutex_lock(&userptr->lock);
 
@@ -404,7 +409,7 @@ static void drm_userptr_inval_complete(struct drm_userptr *userptr,
 	drm_userptr_inval_flush(userptr, inval);
 
 	drm_userptr_range_release(userptr, inval->start, inval->end, true);
-	trace_drm_userptr_invalidate_finish(userptr, inval->seq);
+	trace_drm_userptr_invalidate_finish(userptr, inval->seq, waited_ns);
 	drm_userptr_inval_end(userptr, inval);
 }
 
@@ -577,15 +582,21 @@ drm_userptr_invalidate_start(struct mmu_interval_notifier *notifier,
 		container_of(notifier, typeof(*userptr), notifier);
 	struct drm_userptr_inval onstack, *inval;
 	unsigned long start, end;
-	bool idle;
+	bool idle, two_passes;
 
 	start = max(range->start, userptr->start);
 	end = min(range->end, userptr->end);
 	drm_userptr_whole_windows(userptr, &start, &end);
 
-	if (!mmu_notifier_range_blockable(range))
-		return drm_userptr_invalidate_nonblock(userptr, start, end,
-						       cur_seq);
+	if (!mmu_notifier_range_blockable(range)) {
+		bool granted;
+
+		granted = drm_userptr_invalidate_nonblock(userptr, start, end,
+							  cur_seq);
+		trace_drm_userptr_invalidate_nonblock(userptr, start, end,
+						      range->event, granted);
+		return granted;
+	}
 
 	mutex_lock(&userptr->lock);
 	mmu_interval_set_seq(&userptr->notifier, cur_seq);
@@ -598,14 +609,15 @@ drm_userptr_invalidate_start(struct mmu_interval_notifier *notifier,
 
 	inval = drm_userptr_inval_get(userptr) ?: &onstack;
 	drm_userptr_inval_begin(userptr, inval, start, end);
-	trace_drm_userptr_invalidate_start(userptr, start, end, inval->seq,
-					   range->event);
 	drm_userptr_range_kill(userptr, start, end);
 	idle = drm_userptr_inval_mark(userptr, inval);
+	two_passes = !idle && inval != &onstack;
+	trace_drm_userptr_invalidate_start(userptr, inval, range->event,
+					   two_passes ? 2 : 1);
 
 	mutex_unlock(&userptr->lock);
 
-	if (!idle && inval != &onstack) {
+	if (two_passes) {
 		*finish = &inval->finish;
 		return true;
 	}

@@ -9,6 +9,8 @@
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 
+#include <trace/events/drm_userptr.h>
+
 #include "drm_userptr_internal.h"
 
 /**
@@ -83,7 +85,7 @@
  *   drm_userptr_submit_fini(&submit);
  */
 
-/* For userptrs and VMs, in one sequence: for people. */
+/* For userptrs and VMs, in one sequence: what people see instead of pointers. */
 u64 drm_userptr_new_id(void)
 {
 	static atomic64_t last_id;
@@ -178,6 +180,7 @@ int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 		return err;
 	}
 
+	trace_drm_userptr_create(userptr);
 	drm_userptr_client_add(userptr);
 
 	return 0;
@@ -203,6 +206,7 @@ void drm_userptr_fini(struct drm_userptr *userptr)
 	WARN(!list_empty(&userptr->bindings) || !list_empty(&userptr->dmas),
 	     "userptr is still bound\n");
 	drm_userptr_client_del(userptr);
+	trace_drm_userptr_destroy(userptr);
 
 	if (drm_userptr_pinned(userptr)) {
 		drm_userptr_unpin(userptr);

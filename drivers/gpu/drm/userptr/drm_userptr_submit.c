@@ -182,6 +182,19 @@ static int drm_userptr_submit_step(struct drm_userptr_submit *submit,
 	return err;
 }
 
+/* No memory at an address, or none that may be used. The first one counts. */
+static void drm_userptr_binding_lost(struct drm_userptr_binding *binding,
+				     int err, unsigned long fault_addr)
+{
+	if (binding->error)
+		return;
+
+	binding->error = err;
+	binding->fault_addr = fault_addr;
+	binding->dead = true;
+	trace_drm_userptr_dead(binding);
+}
+
 /*
  * With holes allowed it does not end at the first: @binding->error says that
  * there are some, and @binding->fault_addr where the first is.
@@ -223,14 +236,16 @@ static int drm_userptr_populate_binding(struct drm_userptr_submit *submit,
 			if (err != -EFAULT && err != -EPERM)
 				return err;
 
-			if (!binding->error) {
-				binding->error = err;
-				binding->fault_addr = fault_addr;
-			}
+			drm_userptr_binding_lost(binding, err, fault_addr);
 			if (!(vm->flags & DRM_USERPTR_VM_HOLES))
 				return 0;
 			break;
 		}
+	}
+
+	if (binding->dead && !binding->error) {
+		binding->dead = false;
+		trace_drm_userptr_revive(binding);
 	}
 
 	return 0;
@@ -451,6 +466,21 @@ static bool drm_userptr_is_hole(struct drm_userptr_binding *binding,
 	return window && READ_ONCE(window->state) == DRM_USERPTR_HOLE;
 }
 
+/* Why a commit cannot use a window, as far as that can still be seen */
+static void drm_userptr_trace_retry(struct drm_userptr_binding *binding,
+				    unsigned long index)
+{
+	struct drm_userptr_window *window;
+
+	if (!trace_drm_userptr_retry_enabled())
+		return;
+
+	window = drm_userptr_window_lookup(binding->userptr, index);
+	trace_drm_userptr_retry(binding, index,
+				window ? READ_ONCE(window->state) :
+					 DRM_USERPTR_TRACE_NEVER);
+}
+
 /* Write the PTEs of freshly valid windows. False if a window is not valid. */
 static bool drm_userptr_map_binding(struct drm_userptr_binding *binding)
 {
@@ -461,8 +491,11 @@ static bool drm_userptr_map_binding(struct drm_userptr_binding *binding)
 	drm_userptr_vm_assert_commit(binding->vm);
 
 	/* As if something had been invalidated. */
-	if (drm_userptr_should_fail())
+	if (drm_userptr_should_fail()) {
+		trace_drm_userptr_retry(binding, first,
+					DRM_USERPTR_TRACE_INJECTED);
 		return false;
+	}
 
 	for_each_clear_bit(bit, binding->mapped, nr) {
 		struct drm_userptr_window *window;
@@ -474,6 +507,7 @@ static bool drm_userptr_map_binding(struct drm_userptr_binding *binding)
 			drm_userptr_map_window(binding, window, first + bit);
 			__set_bit(bit, binding->mapped);
 		} else if (!drm_userptr_is_hole(binding, first + bit)) {
+			drm_userptr_trace_retry(binding, first + bit);
 			return false;
 		}
 	}
