@@ -216,6 +216,8 @@ struct drm_userptr_binding {
 	unsigned long end;
 	/** @addr: device address of @start; constant */
 	u64 addr;
+	/** @bound_link: in &drm_userptr_vm.bindings */
+	struct list_head bound_link;
 
 	/** @link: in &drm_userptr.bindings, under &drm_userptr.lock */
 	struct list_head link;
@@ -369,6 +371,8 @@ struct drm_userptr_vm {
 	 * callback. Nothing is allocated and no fence waited for under it.
 	 */
 	struct rw_semaphore notifier_lock;
+	/** @bindings: all that are bound, under the VM's outer lock */
+	struct list_head bindings;
 	/**
 	 * @invalidated: bindings that the next submission must look at. Empty
 	 * means that everything bound is valid.
@@ -431,6 +435,8 @@ void drm_userptr_binding_fini(struct drm_userptr_binding *binding);
 void drm_userptr_bind(struct drm_userptr_binding *binding);
 void drm_userptr_unbind(struct drm_userptr_binding *binding);
 void drm_userptr_binding_revive(struct drm_userptr_binding *binding);
+void drm_userptr_binding_invalidate(struct drm_userptr_binding *binding);
+void drm_userptr_vm_invalidate(struct drm_userptr_vm *vm);
 
 /**
  * drm_userptr_owned() - does the caller's mm own this userptr?

@@ -50,6 +50,7 @@ int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
 	vm->id = drm_userptr_new_id();
 	vm->flags = flags;
 	init_rwsem(&vm->notifier_lock);
+	INIT_LIST_HEAD(&vm->bindings);
 	INIT_LIST_HEAD(&vm->invalidated);
 	INIT_LIST_HEAD(&vm->dead);
 
@@ -77,8 +78,7 @@ EXPORT_SYMBOL_GPL(drm_userptr_vm_init);
  */
 void drm_userptr_vm_fini(struct drm_userptr_vm *vm)
 {
-	WARN(!list_empty(&vm->invalidated) || !list_empty(&vm->dead),
-	     "userptr VM still has bindings\n");
+	WARN(!list_empty(&vm->bindings), "userptr VM still has bindings\n");
 
 	drm_userptr_client_del_vm(vm);
 	drm_userptr_fences_fini(&vm->fences);
@@ -220,6 +220,7 @@ void drm_userptr_bind(struct drm_userptr_binding *binding)
 
 	drm_userptr_vm_assert_locked(vm);
 
+	list_add_tail(&binding->bound_link, &vm->bindings);
 	mutex_lock(&userptr->lock);
 	/* Invalidations that are under way know nothing of it. */
 	binding->insert_seq = userptr->inval_seq;
@@ -292,6 +293,7 @@ void drm_userptr_unbind(struct drm_userptr_binding *binding)
 
 	drm_userptr_vm_assert_locked(vm);
 
+	list_del(&binding->bound_link);
 	mutex_lock(&userptr->lock);
 	down_write(&vm->notifier_lock);
 	list_del_init(&binding->vm_link);
@@ -338,3 +340,79 @@ void drm_userptr_binding_revive(struct drm_userptr_binding *binding)
 	up_read(&vm->notifier_lock);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_binding_revive);
+
+/* Returns the number of the TLB flush to wait for. */
+static u64 drm_userptr_binding_forget(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr *userptr = binding->userptr;
+	struct drm_userptr_vm *vm = binding->vm;
+
+	drm_userptr_vm_assert_locked(vm);
+
+	/* If it is dead, that is to be found out anew. */
+	binding->error = 0;
+
+	guard(mutex)(&userptr->lock);
+
+	/* Before the bits go: what is dying is zapped by its invalidation. */
+	drm_userptr_binding_zap_mapped(binding);
+	down_write(&vm->notifier_lock);
+	bitmap_zero(binding->mapped, drm_userptr_binding_windows(binding));
+	list_move_tail(&binding->vm_link, &vm->invalidated);
+	up_write(&vm->notifier_lock);
+
+	return vm->ops->tlb_submit(vm);
+}
+
+/**
+ * drm_userptr_binding_invalidate() - what the device knows of a binding is void
+ * @binding: a binding that is bound
+ *
+ * Clears its device page table entries, flushes the TLB, and has the next
+ * submission write them anew. The pages stay as they are, so that costs no
+ * fault and no DMA mapping unless the mm took some meanwhile. See
+ * drm_userptr_vm_invalidate().
+ *
+ * Context: as for drm_userptr_vm_invalidate().
+ */
+void drm_userptr_binding_invalidate(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr_vm *vm = binding->vm;
+
+	vm->ops->tlb_wait(vm, drm_userptr_binding_forget(binding));
+}
+EXPORT_SYMBOL_GPL(drm_userptr_binding_invalidate);
+
+/**
+ * drm_userptr_vm_invalidate() - what the device knows of a VM is void
+ * @vm: the VM
+ *
+ * After a reset, or when a context was lost: as if everything bound had never
+ * been written to the page table. The next submission looks at all of it and
+ * writes it anew, with the driver's usual loop; nothing needs to be known about
+ * what was valid. Invalidations by the mm may come before, meanwhile and after.
+ *
+ * Context: process context, the VM's outer lock held. A dma_resv may be held,
+ * too, but nothing that the notifier callback takes. No job that may use the VM
+ * is running: it was waited for, or the reset ended it and its fence has
+ * signalled; long-running queues are suspended. Does not wait for invalidations.
+ */
+void drm_userptr_vm_invalidate(struct drm_userptr_vm *vm)
+{
+	struct drm_userptr_binding *binding;
+	u64 seqno;
+
+	drm_userptr_vm_assert_locked(vm);
+
+	WARN(!drm_userptr_ledger_signaled(vm->fences.ledger),
+	     "userptr VM still has jobs\n");
+
+	if (list_empty(&vm->bindings))
+		return;
+
+	/* Flushes are numbered in order: the last one is the one to wait for. */
+	list_for_each_entry(binding, &vm->bindings, bound_link)
+		seqno = drm_userptr_binding_forget(binding);
+	vm->ops->tlb_wait(vm, seqno);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_vm_invalidate);
