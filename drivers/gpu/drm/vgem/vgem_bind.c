@@ -407,7 +407,9 @@ int vgem_vm_bind_ioctl(struct drm_device *dev, void *data,
 	err = mutex_lock_interruptible(&vm->lock);
 	if (err)
 		goto out_put_obj;
-	err = vgem_vm_bind_locked(vm, args, obj);
+	/* Looked at with the lock held, see vgem_unplug.c. */
+	err = drm_dev_is_unplugged(dev) ? -ENODEV :
+					  vgem_vm_bind_locked(vm, args, obj);
 	mutex_unlock(&vm->lock);
 
 out_put_obj:

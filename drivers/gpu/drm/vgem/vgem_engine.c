@@ -168,6 +168,8 @@ static int vgem_engine_poll(struct vgem_job *job)
 
 	if (READ_ONCE(job->queue->killed))
 		return -ECANCELED;
+	if (drm_dev_is_unplugged(job->queue->vm->base.drm))
+		return -ENODEV;
 
 	/* Pairs with the WRITE_ONCE() in vgem_job_abort(). */
 	return READ_ONCE(job->error);

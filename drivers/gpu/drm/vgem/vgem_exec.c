@@ -333,6 +333,12 @@ static int vgem_exec_submit(struct vgem_exec *exec)
 	vgem_exec_revive(exec);
 
 	drm_userptr_until_valid(&submit) {
+		/* Looked at with the VM's lock held, see vgem_unplug.c. */
+		if (drm_dev_is_unplugged(exec->queue->vm->base.drm)) {
+			err = -ENODEV;
+			break;
+		}
+
 		err = drm_userptr_submit_populate(&submit);
 		if (err == -EBUSY) {
 			err = vgem_exec_fault(exec, &submit);

@@ -332,6 +332,10 @@ unsigned int vgem_op_ranges(const struct drm_vgem_op *op,
 			    struct vgem_op_range ranges[VGEM_OP_MAX_RANGES]);
 int vgem_engine_run(struct vgem_job *job);
 
+/* vgem_unplug.c: the device's end */
+
+void vgem_unplug_debugfs_init(struct drm_minor *minor);
+
 /* vgem_userptr.c: buffer objects of user memory */
 
 struct drm_gem_object *vgem_userptr_create(struct drm_device *dev,
@@ -348,6 +352,7 @@ bool vgem_gem_is_read_only(struct drm_gem_object *obj);
 
 bool vgem_gem_is_userptr(const struct drm_gem_object *obj);
 int vgem_gpu_init(struct drm_device *dev);
+void vgem_gpu_exit(struct drm_device *dev);
 int vgem_gpu_open(struct vgem_gpu_file *gpu, const struct drm_file *file);
 void vgem_gpu_close(struct vgem_gpu_file *gpu);
 void vgem_gpu_show_fdinfo(struct drm_printer *p, struct drm_file *file);
@@ -392,6 +397,10 @@ int vgem_wait_user_fence_ioctl(struct drm_device *dev, void *data,
 static inline int vgem_gpu_init(struct drm_device *dev)
 {
 	return 0;
+}
+
+static inline void vgem_gpu_exit(struct drm_device *dev)
+{
 }
 
 static inline int vgem_gpu_open(struct vgem_gpu_file *gpu,
