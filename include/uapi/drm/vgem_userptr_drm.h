@@ -46,7 +46,7 @@ extern "C" {
  *              submitted
  * EOPNOTSUPP   the device cannot do coherent DMA, or not offered on a userptr
  * ENODEV       mmap() of a userptr buffer object
- * ENOMEM       out of memory, or over a per-file limit
+ * ENOMEM       out of memory, or over a limit of the file or the device
  * ETIME        a fence not of this device, or a user fence, did not signal in
  *              time
  * EIO          a job failed, and a user fence was to tell
@@ -233,10 +233,17 @@ struct drm_vgem_vm_query {
 };
 
 /**
+ * DRM_VGEM_MAX_ENGINES - queues that the device has, for all files together
+ */
+#define DRM_VGEM_MAX_ENGINES	1024
+
+/**
  * struct drm_vgem_queue_create - make a queue on a VM
  *
  * Each queue has an engine of its own; jobs of one queue run in order. Whether
- * it is long-running is a matter of the VM.
+ * it is long-running is a matter of the VM. There are %DRM_VGEM_MAX_ENGINES
+ * engines for all files together, and at most 256 for each; beyond that it fails
+ * with -ENOMEM.
  */
 struct drm_vgem_queue_create {
 	/** @vm_id: the VM */

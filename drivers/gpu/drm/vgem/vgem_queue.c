@@ -20,6 +20,32 @@
 /* Queues of one file; each costs two work queues. */
 #define VGEM_MAX_QUEUES	XA_LIMIT(1, 256)
 
+/*
+ * Queues of all files: how many engines the device has. Work queues have rescuer
+ * threads, which are charged to nobody.
+ */
+static atomic_t vgem_engines = ATOMIC_INIT(DRM_VGEM_MAX_ENGINES);
+
+static struct vgem_queue *vgem_queue_alloc(void)
+{
+	struct vgem_queue *queue;
+
+	if (!atomic_add_unless(&vgem_engines, -1, 0))
+		return NULL;
+
+	queue = kzalloc_obj(*queue, GFP_KERNEL_ACCOUNT);
+	if (!queue)
+		atomic_inc(&vgem_engines);
+
+	return queue;
+}
+
+static void vgem_queue_free(struct vgem_queue *queue)
+{
+	kfree(queue);
+	atomic_inc(&vgem_engines);
+}
+
 static const char *vgem_hw_fence_driver_name(struct dma_fence *fence)
 {
 	return "vgem";
@@ -251,7 +277,7 @@ static struct vgem_queue *vgem_queue_create(struct drm_device *dev,
 	struct vgem_queue *queue;
 	int err = -ENOMEM;
 
-	queue = kzalloc_obj(*queue, GFP_KERNEL_ACCOUNT);
+	queue = vgem_queue_alloc();
 	if (!queue)
 		return ERR_PTR(-ENOMEM);
 
@@ -284,7 +310,7 @@ err_fini_tlb:
 	destroy_workqueue(queue->engine);
 err_free:
 	vgem_queue_free_bufs(queue);
-	kfree(queue);
+	vgem_queue_free(queue);
 	return ERR_PTR(err);
 }
 
@@ -302,7 +328,7 @@ static void vgem_queue_release(struct kref *ref)
 	destroy_workqueue(queue->engine);
 	vgem_tlb_fini(&queue->tlb, &vm->pt);
 	vgem_queue_free_bufs(queue);
-	kfree(queue);
+	vgem_queue_free(queue);
 
 	vgem_vm_put(vm);
 }
