@@ -614,6 +614,17 @@ bool vup_process_blocked(pid_t pid)
 	return task_in_state(&tid, &done, 'D');
 }
 
+void vup_ignore_oom_kill(void)
+{
+	/*
+	 * What the kernel says when it kills for memory, with its call trace. No
+	 * backslash: it would not come through the kernel's log as one.
+	 */
+	igt_emit_ignore_dmesg_regex("oom-killer|oom_reaper|Killed process|[Mm]emory cgroup|CPU: |"
+				    "Hardware name|Stack:|Call Trace|TASK>|[+]0x[0-9a-f]+/0x|"
+				    "^ *(RIP|Code|RSP|RAX|RDX|RBP|R10|R13|PKRU)|^ *[0-9a-f ]+$");
+}
+
 /* Processes */
 
 pid_t vup_fork(void)

@@ -269,6 +269,8 @@ void vup_knob_set(const char *path, const char *text);
 /* The number behind a word in a file like /proc/meminfo, or -1 */
 long vup_file_number(const char *path, const char *word);
 bool vup_have_swap(void);
+/* From here on a kill for memory is no reason for the runner to complain. */
+void vup_ignore_oom_kill(void);
 
 /*
  * What @ptr lies on: a bit of KPF_* in /proc/kpageflags. Skips if that may not

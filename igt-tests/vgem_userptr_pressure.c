@@ -315,13 +315,7 @@ static void memcg_oom(bool busy)
 	igt_assert(mkdir(OURS, 0755) == 0 || errno == EEXIST);
 	igt_assert(vup_file_write(OURS "/memory.max", "33554432"));
 	vup_file_write(OURS "/memory.swap.max", "0");
-	/*
-	 * What the kernel says when it kills for memory, with its call trace. No
-	 * backslash: it would not come through the kernel's log as one.
-	 */
-	igt_emit_ignore_dmesg_regex("oom-killer|oom_reaper|Killed process|[Mm]emory cgroup|CPU: |"
-				    "Hardware name|Stack:|Call Trace|TASK>|[+]0x[0-9a-f]+/0x|"
-				    "^ *(RIP|Code|RSP|RAX|RDX|RBP|R10|R13|PKRU)|^ *[0-9a-f ]+$");
+	vup_ignore_oom_kill();
 
 	vup_gate_init(&full);
 	pid = vup_fork();
