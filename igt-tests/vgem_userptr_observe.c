@@ -531,7 +531,7 @@ static void trace_text(void)
 	expect_traced(text, "drm_userptr_invalidate_start:", "event=unmap vms=1 passes=2");
 	expect_traced(text, "drm_userptr_invalidate_finish:", "waited_ns=");
 	expect_traced(text, "drm_userptr_dead:", "err=-14");
-	expect_traced(text, "drm_userptr_dead:", "err=-1");
+	expect_traced(text, "drm_userptr_dead:", "err=-1\n");
 	expect_traced(text, "drm_userptr_revive:", "vm=");
 	expect_traced(text, "drm_userptr_commit:", "tries=1 err=0");
 	/* All addresses are those of user space. */

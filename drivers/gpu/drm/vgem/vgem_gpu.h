@@ -352,7 +352,7 @@ bool vgem_gem_is_read_only(struct drm_gem_object *obj);
 
 bool vgem_gem_is_userptr(const struct drm_gem_object *obj);
 int vgem_gpu_init(struct drm_device *dev);
-void vgem_gpu_exit(struct drm_device *dev);
+bool vgem_gpu_exit(struct drm_device *dev);
 int vgem_gpu_open(struct vgem_gpu_file *gpu, const struct drm_file *file);
 void vgem_gpu_close(struct vgem_gpu_file *gpu);
 void vgem_gpu_show_fdinfo(struct drm_printer *p, struct drm_file *file);
@@ -399,8 +399,9 @@ static inline int vgem_gpu_init(struct drm_device *dev)
 	return 0;
 }
 
-static inline void vgem_gpu_exit(struct drm_device *dev)
+static inline bool vgem_gpu_exit(struct drm_device *dev)
 {
+	return false;
 }
 
 static inline int vgem_gpu_open(struct vgem_gpu_file *gpu,

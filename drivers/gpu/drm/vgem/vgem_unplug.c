@@ -125,8 +125,13 @@ void vgem_unplug_debugfs_init(struct drm_minor *minor)
 			    &vgem_unplug_fops);
 }
 
-/* Before the device is unregistered for good, which comes to the same. */
-void vgem_gpu_exit(struct drm_device *dev)
+/*
+ * The driver is about to go. Returns whether the device went before: it must not
+ * be unregistered twice.
+ */
+bool vgem_gpu_exit(struct drm_device *dev)
 {
 	disable_work_sync(&vgem_unplug);
+
+	return drm_dev_is_unplugged(dev);
 }
