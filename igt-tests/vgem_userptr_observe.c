@@ -428,7 +428,7 @@ static void debugfs_storm(void)
 
 			vup_init(&v, file);
 			vup_bind_mem(&v, s.ptr, va, s.size, 0);
-			for (int i = 0; i < 10; i++) {
+			for (int i = 0; i < 10 && !READ_ONCE(*stop); i++) {
 				err = __vup_run(&v, &op, 1);
 				igt_assert_f(!err || err == -EAGAIN || err == -EFAULT, "%d\n", err);
 			}

@@ -14,11 +14,10 @@ RIGS = {"uml": "uml-quick", "uml-quick": "uml-quick", "uml-deep": "uml-deep", "u
 NUMA = ["numa=fake=2"]
 
 # What of our IGT tests `make check` runs on QEMU: those whose outcome depends on
-# how an mm takes pages away (huge pages, NUMA, real paging) or on which kinds of
-# memory there are: fork, huge, invalidate, kinds, pressure, reclaim, uffd. UML
-# runs all tests, and skips what it has no memory for; `make igt RIG=qemu` runs
-# them all under emulation, in about twice the time of a check.
-EMULATED = "vgem_userptr_[fhikpru]*"
+# how an mm takes pages away (huge pages, NUMA, real paging): fork, huge,
+# invalidate, uffd. UML runs all tests, and skips what it has no memory for;
+# `make igt RIG=qemu` runs them all under emulation, in about thrice the time.
+EMULATED = "vgem_userptr_[fhiu]*"
 
 
 class Rig:

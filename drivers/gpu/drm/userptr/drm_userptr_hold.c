@@ -73,7 +73,11 @@ drm_userptr_hold_pages(struct page **pages, unsigned long npages)
 	return hold;
 }
 
-/* Pins without waiting for handlers in user space, as populate does not either. */
+/*
+ * Pins without waiting for handlers in user space, as populate does not either.
+ * Nor for the mmap lock: who has it for write is changing the mappings, and
+ * against that a pin does not help.
+ */
 static long drm_userptr_hold_pin(struct drm_userptr *userptr,
 				 unsigned long start, unsigned long npages,
 				 struct page **pages)
@@ -82,7 +86,7 @@ static long drm_userptr_hold_pin(struct drm_userptr *userptr,
 	struct vm_area_struct *vma;
 	long ret = 0;
 
-	if (mmap_read_lock_killable(mm))
+	if (!mmap_read_trylock(mm))
 		return 0;
 	vma = vma_lookup(mm, start);
 	if (vma && vma->vm_end >= start + npages * PAGE_SIZE &&

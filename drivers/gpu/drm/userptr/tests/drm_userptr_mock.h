@@ -35,7 +35,7 @@ struct userptr_mock;
 #define USERPTR_MOCK_MAX_USERPTRS	64
 
 /* Long enough for anything that is going to happen at all */
-#define USERPTR_MOCK_SOON		(5 * HZ)
+#define USERPTR_MOCK_SOON		(30 * HZ)
 /* Long enough to catch, as a rule, what must not happen */
 #define USERPTR_MOCK_AWHILE		max(HZ / 20, 2)
 
