@@ -24,11 +24,13 @@
  * Functionality: userptr, memory pressure
  * Test category: functionality test
  *
- * SUBTEST: rebind-under-compaction
- * Description: userptrs are made, used and dropped while memory is compacted
+ * SUBTEST: rebind-under-%s
+ * Description: userptrs are made, used and dropped while pages are moved by %arg[1]
+ * arg[1].values: compaction, migration
  *
- * SUBTEST: exit-under-compaction
- * Description: processes with userptrs end while memory is compacted
+ * SUBTEST: exit-under-%s
+ * Description: processes with userptrs end while pages are moved by %arg[1]
+ * arg[1].values: compaction, migration
  *
  * SUBTEST: reaper-idle
  * Description: the OOM reaper gets an idle userptr's memory from a process that cannot die yet
@@ -58,50 +60,101 @@ static const uint64_t va = VUP_VA(0);
 
 #define RELEASE	0x60606060
 
-/* A helper process that makes the kernel move pages about, over and over */
-static pid_t compaction_start(void)
-{
-	static const char knob[] = "/proc/sys/vm/compact_memory";
+/*
+ * A helper process that makes the kernel move pages about, over and over: all
+ * of the machine's by compaction, or one process's from node to node.
+ */
+enum mover {
+	COMPACTION,
+	MIGRATION,
+};
+
+struct move {
 	pid_t pid;
+	/* Shared with the helper: whose pages MIGRATION moves */
+	atomic_int *whose;
+	long before;
+};
 
-	igt_require_f(vup_file_write(knob, "1"), "kernel without compaction, or no permission\n");
-	pid = vup_fork();
-	if (!pid)
-		for (;;) {
-			/* Free pages among used ones: something to compact */
-			size_t size = 8 << 20;
-			char *ptr = mmap(NULL, size, PROT_READ | PROT_WRITE,
-					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+static void compact(void)
+{
+	/* Free pages among used ones: something to compact */
+	size_t size = 8 << 20;
+	char *ptr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-			if (ptr == MAP_FAILED)
-				continue;
-			for (size_t at = 0; at < size; at += page)
-				WRITE_ONCE(ptr[at], 1);
-			for (size_t at = 0; at < size; at += 2 * page)
-				madvise(ptr + at, page, MADV_DONTNEED);
-			vup_file_write(knob, "1");
-			munmap(ptr, size);
-		}
-	return pid;
+	if (ptr == MAP_FAILED)
+		return;
+	for (size_t at = 0; at < size; at += page)
+		WRITE_ONCE(ptr[at], 1);
+	for (size_t at = 0; at < size; at += 2 * page)
+		madvise(ptr + at, page, MADV_DONTNEED);
+	vup_file_write("/proc/sys/vm/compact_memory", "1");
+	munmap(ptr, size);
 }
 
-static void compaction_stop(pid_t pid)
+static int migrate(pid_t pid, int node)
+{
+	unsigned long from = 1ul << !node, to = 1ul << node;
+
+	return syscall(SYS_migrate_pages, pid, 8 * sizeof(from), &from, &to);
+}
+
+static void require_mover(enum mover mover)
+{
+	uint64_t start = vup_now_ns();
+
+	if (mover == MIGRATION) {
+		igt_require_f(migrate(getpid(), 1) >= 0 && migrate(getpid(), 0) >= 0,
+			      "no two nodes to move pages between\n");
+		return;
+	}
+	igt_require_f(vup_file_write("/proc/sys/vm/compact_memory", "1"),
+		      "kernel without compaction, or no permission\n");
+	/* Nobody gets anywhere beside it then, and it would be no storm. */
+	igt_require_f(vup_now_ns() - start < NSEC_PER_SEC,
+		      "compaction takes long on this machine\n");
+}
+
+static struct move move_start(enum mover mover)
+{
+	struct move m = { };
+
+	require_mover(mover);
+	m.before = vup_file_number("/proc/vmstat", "pgmigrate_success");
+	m.whose = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	igt_assert(m.whose != MAP_FAILED);
+	atomic_store(m.whose, getpid());
+	m.pid = vup_fork();
+	if (!m.pid)
+		for (int node = 0; ; node = !node) {
+			if (mover == COMPACTION)
+				compact();
+			else
+				migrate(atomic_load(m.whose), node);
+		}
+	return m;
+}
+
+/* How many pages were moved meanwhile? */
+static long move_stop(struct move *m)
 {
 	int status;
 
-	igt_assert_eq(kill(pid, SIGKILL), 0);
-	igt_assert_eq(waitpid(pid, &status, 0), pid);
+	igt_assert_eq(kill(m->pid, SIGKILL), 0);
+	igt_assert_eq(waitpid(m->pid, &status, 0), m->pid);
+	vup_unmap(m->whose, page);
+	return vup_file_number("/proc/vmstat", "pgmigrate_success") - m->before;
 }
 
-static void rebind_under_compaction(void)
+static void rebind(enum mover mover)
 {
 	enum { CHUNKS = 16 };
+	struct move move = move_start(mover);
 	size_t size = 1 << 20;
-	long moved = vup_file_number("/proc/vmstat", "pgmigrate_success");
-	pid_t compaction = compaction_start();
 	uint32_t rounds = 0;
 	char *ptr[CHUNKS];
 	struct vup w;
+	long moved;
 
 	vup_init(&w, fd);
 	for (int i = 0; i < CHUNKS; i++) {
@@ -120,24 +173,24 @@ static void rebind_under_compaction(void)
 		else
 			vup_ok(&w, op_xor(va + i * size, size, 0));
 	}
-	compaction_stop(compaction);
+	moved = move_stop(&move);
 	if ((rounds + 1) / 2 & 1)
 		vup_ok(&w, op_xor(va, CHUNKS * size, ~0));
-	moved = vup_file_number("/proc/vmstat", "pgmigrate_success") - moved;
 	igt_info("%u rounds, %ld pages moved\n", rounds, moved);
 	for (int i = 0; i < CHUNKS; i++) {
 		vup_check_paint(ptr[i], size, i);
 		vup_unmap(ptr[i], size);
 	}
 	vup_fini(&w);
-	igt_require_f(moved, "compaction found nothing to move\n");
+	igt_require_f(moved, "nothing was found to move\n");
 }
 
-static void exit_under_compaction(void)
+static void exit_meanwhile(enum mover mover)
 {
-	pid_t compaction = compaction_start();
+	struct move move = move_start(mover);
 	int file = drm_open_driver(DRIVER_VGEM);
 	uint32_t rounds = 0;
+	long moved;
 
 	igt_until_timeout(4) {
 		int life = vup_life_make(), status;
@@ -148,6 +201,7 @@ static void exit_under_compaction(void)
 			char *ptr;
 			struct vup w;
 
+			atomic_store(move.whose, getpid());
 			vup_life_tie(life);
 			ptr = vup_alloc(size);
 			vup_init(&w, file);
@@ -164,9 +218,9 @@ static void exit_under_compaction(void)
 		vup_life_wait(life);
 		rounds++;
 	}
-	compaction_stop(compaction);
+	moved = move_stop(&move);
 	drm_close_driver(file);
-	igt_info("%u processes\n", rounds);
+	igt_info("%u processes, %ld pages moved\n", rounds, moved);
 	igt_assert_lt(0, rounds);
 }
 
@@ -531,20 +585,27 @@ static void threads(void *(*work)(void *data), bool one_userptr)
 
 int igt_main()
 {
+	static const char * const mover_name[] = {
+		[COMPACTION] = "compaction",
+		[MIGRATION] = "migration",
+	};
+
 	igt_fixture() {
 		page = vup_page();
 		fd = vup_open();
 	}
 
-	igt_describe("Broken if a lock is held that migration needs, or a moved page is lost "
-		     "(CVE-2025-37868).");
-	igt_subtest("rebind-under-compaction")
-		rebind_under_compaction();
+	for (int i = 0; i < (int)ARRAY_SIZE(mover_name); i++) {
+		igt_describe("Broken if a lock is held that migration needs, or a moved page is lost "
+			     "(CVE-2025-37868).");
+		igt_subtest_f("rebind-under-%s", mover_name[i])
+			rebind(i);
 
-	igt_describe("Broken if the last reference to an mm is dropped where its notifiers run "
-		     "(CVE-2025-38520).");
-	igt_subtest("exit-under-compaction")
-		exit_under_compaction();
+		igt_describe("Broken if the last reference to an mm is dropped where its notifiers run "
+			     "(CVE-2025-38520).");
+		igt_subtest_f("exit-under-%s", mover_name[i])
+			exit_meanwhile(i);
+	}
 
 	igt_describe("Broken if the OOM reaper is sent away without need (93065ac753e4).");
 	igt_subtest("reaper-idle")
