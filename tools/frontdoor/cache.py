@@ -19,7 +19,6 @@ import secrets
 import shutil
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 from . import run, ui
 from .paths import CACHE, PROJECT
