@@ -6,8 +6,8 @@ import re
 import signal
 import sys
 
-from . import igt, kernel, lanes, report, run, sysroot, tree, ui
-from .paths import BUILD, CACHE, LOGS, PROJECT
+from . import coverage as reached, lanes, report, run, tree, ui
+from .paths import BUILD, CACHE, LOGS
 from .results import FAIL, Results
 
 
@@ -60,6 +60,16 @@ def check():
     return _finish(results, BUILD / "check")
 
 
+def coverage():
+    """which lines KUnit and our IGT tests reach; fails below the thresholds"""
+    results = Results()
+    found, files = lanes.coverage(_source())
+    results.extend(found)
+    status = _finish(results, reached.OUT)
+    reached.show(files)
+    return status
+
+
 def demo():
     """user memory becomes a job on vgem's engine, pictures and all"""
     return lanes.demo(_source())
@@ -93,7 +103,7 @@ def help():
 
 
 TARGETS = {"help": help, "demo": demo, "check": check, "kunit": kunit, "igt": igt_tests,
-           "shell": shell, "record": record, "clean": clean}
+           "coverage": coverage, "shell": shell, "record": record, "clean": clean}
 
 
 def main(arguments):

@@ -58,14 +58,14 @@ def glob_to_regex(glob):
     return f"^igt@{body}(@.*)?$"
 
 
-def run_own(machine, lane, glob=None, **options):
-    """Our own suite, canary first. Returns results."""
+def run_own(machine, lane, glob=None, job="igt", **options):
+    """Our own suite, canary first; job may do more beside it. Returns results."""
     tests = build()
     with _share(lane) as share:
         _link_tree(tests, share / "igt")
         _job(share, modules=["vgem", "vkms"], directory="/build/igt", canary=not glob,
              include=glob_to_regex(glob or "*"), exclude=f"^igt@{CANARY}" + ("" if glob else f"|{LONG}"))
-        outcome = _run(machine, lane, share, **options)
+        outcome = _run(machine, lane, share, job, **options)
         results = read(share / "results", lane)
         if not glob:
             results.insert(0, canary(share / "canary", lane))
@@ -78,7 +78,7 @@ def run_upstream(machine, which, lane="igt-upstream", **options):
     names = sorted({"@".join(name.split("@")[:2]) for name in expected})
     with _share(f"{lane}-{which}") as share:
         _job(share, modules=SETS[which][1], directory=UPSTREAM, force=which, names=names)
-        outcome = _run(machine, f"{lane}-{which}", share, **options)
+        outcome = _run(machine, f"{lane}-{which}", share, "igt", **options)
         results = compare(read(share / "results", lane, raw=True), expected, flakes(), lane, which)
     return _with_outcome(results, outcome, lane)
 
@@ -89,7 +89,7 @@ def record(machine, which, **options):
     with _share(f"record-{which}") as share:
         _job(share, modules=modules, directory=UPSTREAM, force=which,
              include="^igt@(%s)(@.*)?$" % "|".join(binaries), exclude="^igt@(%s)$" % "|".join(NEVER_END))
-        outcome = _run(machine, f"record-{which}", share, **options)
+        outcome = _run(machine, f"record-{which}", share, "igt", **options)
         return {r.name: r.status for r in read(share / "results", which, raw=True)}, outcome
 
 
@@ -124,12 +124,12 @@ def _job(share, modules, directory, force="", canary=False, names=None, include=
     (share / "env").write_text("\n".join(env) + "\n")
 
 
-def _run(machine, lane, share, **options):
+def _run(machine, lane, share, job, **options):
     with ui.Step(f"{lane}") as step:
         def on_line(line):
             if m := re.match(r"\[[\d.]+\] \[(\d+)/(\d+)\]", line):
                 step.progress = f"test {m[1]} of {m[2]}"
-        outcome = machine.run("igt", share, LOGS / f"{lane}.console.log", on_line=on_line, **options)
+        outcome = machine.run(job, share, LOGS / f"{lane}.console.log", on_line=on_line, **options)
     if (share / "results/metadata.txt").exists() and not (share / "results/results.json").exists():
         # The guest died: what was run up to then still counts.
         sysroot.chroot(sysroot.get(), {"build": share}, ["igt_results", "/build/results"],

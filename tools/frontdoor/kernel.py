@@ -5,6 +5,7 @@
                           lib/modules/...      installed modules
                           config, release
                           kunit/               the tree's own KTAP parser
+                          gcov/                for coverage: the compiler's notes on our files
 """
 
 import os
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import cache, host, run, ui
-from .paths import LOGS, TOOLS
+from .paths import LOGS, PROJECT, TOOLS
 from .tree import WorkTree
 
 FRAGMENTS = TOOLS / "kernel"
@@ -28,11 +29,13 @@ class Config:
     fragments: tuple
     image: str          # path in the object directory
     objects: int        # roughly how many steps a full build has, for the percentage
+    gcov: bool = False  # count what runs in our files
 
 
 CONFIGS = {c.name: c for c in (
     Config("uml-quick", "um", ("base", "uml", "debug", "uml-quick"), "linux", 1500),
     Config("uml-deep", "um", ("base", "uml", "debug", "uml-deep"), "linux", 1500),
+    Config("uml-cov", "um", ("base", "uml", "uml-cov"), "linux", 1450, gcov=True),
     Config("uml-plain", "um", ("base", "uml", "uml-plain"), "linux", 1450),
     Config("qemu-debug", "x86_64", ("base", "debug", "qemu-debug"), "arch/x86/boot/bzImage", 2400),
 )}
@@ -43,6 +46,7 @@ class Kernel:
     path: Path
     config: Config
     version: str
+    overlay: dict       # our files as they were built into it
 
     @property
     def image(self):
@@ -52,16 +56,16 @@ class Kernel:
     def kunit_parser(self):
         return self.path / "kunit"
 
+    @property
+    def gcov_notes(self):
+        return self.path / "gcov"
+
 
 def get(source, name, plain=False):
     """The kernel of this configuration for the checkout as it is now (or unmodified: plain)."""
     config = CONFIGS[name]
     overlay = source.overlay(plain)
-    names = list(config.fragments)
-    # Until the checkout has its first patch, its symbols are not in Kconfig.
-    if any("Kconfig" in path and (source.path / path).exists() for path in overlay):
-        names.append("userptr")
-    fragments = [(FRAGMENTS / f"{f}.config").read_text() for f in names]
+    fragments = _fragments(source, config, overlay)
     key = cache.key("recipe 1", source.identity, sorted(overlay.items()), fragments)
     suffix = "-unmodified" if plain else ""
 
@@ -71,7 +75,26 @@ def get(source, name, plain=False):
             Build(tree, config, fragments, overlay, suffix).into(tmp)
     path = cache.entry(f"kernel-{config.name}{suffix}", key, make, tell=lambda: ui.say(
         f"  waiting: another run is building kernel {config.name}"))
-    return Kernel(path, config, source.version)
+    return Kernel(path, config, source.version, overlay)
+
+
+def _fragments(source, config, overlay):
+    names = list(config.fragments)
+    # Until the checkout has its first patch, its symbols are not in Kconfig.
+    if any("Kconfig" in path and (source.path / path).exists() for path in overlay):
+        names.append("userptr")
+    return [_settings((FRAGMENTS / f"{f}.config").read_text()) for f in names]
+
+
+def _settings(text):
+    """A fragment without its comments: those make no other kernel."""
+    return "".join(line + "\n" for line in text.splitlines() if re.match(r"CONFIG_|# CONFIG_\w+ is not set", line))
+
+
+def profiled(overlay):
+    """Source files of ours whose coverage counts: all but tests and what patches change."""
+    return [name for name in sorted(overlay)
+            if name.endswith(".c") and "/tests/" not in name and (PROJECT / name).exists()]
 
 
 class Build:
@@ -81,16 +104,21 @@ class Build:
         self.log = LOGS / f"kernel-{config.name}{suffix}.log"
         self.marker = self.out / ".frontdoor-building"
         self.title = f"kernel {config.name}{suffix}"
+        self.profiled = profiled(overlay) if config.gcov else []
+
+    def prepare(self):
+        """Have the sources and the configuration in place."""
+        self.log.unlink(missing_ok=True)
+        self.tree.sync(self.overlay)
+        self.out.mkdir(exist_ok=True)
+        if self.marker.exists():
+            _drop_torn_objects(self.out)
+        self.marker.touch()
+        self.configure()
 
     def into(self, tmp):
-        self.log.unlink(missing_ok=True)
         with ui.Step(f"{self.title} (Linux {self.tree.source.version})") as step:
-            self.tree.sync(self.overlay)
-            self.out.mkdir(exist_ok=True)
-            if self.marker.exists():
-                _drop_torn_objects(self.out)
-            self.marker.touch()
-            self.configure()
+            self.prepare()
             self.build(step)
             self.publish(tmp)
             self.marker.unlink()
@@ -100,8 +128,10 @@ class Build:
                if k not in ("O", "M", "ARCH", "KSRC", "T", "RIG", "UPSTREAM", "MFLAGS", "CROSS_COMPILE")
                and not k.startswith(("MAKE", "KBUILD_"))}
         jobs = (os.cpu_count() or 1) + 1
+        # kbuild profiles an object if told so by name, here as well as in a Makefile.
+        gcov = [f"GCOV_PROFILE_{Path(name).stem}.o=y" for name in self.profiled]
         run.logged(["nice", "make", "-C", self.tree.src, f"O={self.out}", f"ARCH={self.config.arch}", f"-j{jobs}",
-                    *targets], self.log, on_line=on_line, why=why, env=env)
+                    *gcov, *targets], self.log, on_line=on_line, why=why, env=env)
 
     def configure(self):
         """tinyconfig + fragments; every symbol that was asked for must come out so."""
@@ -149,6 +179,10 @@ class Build:
         (tmp / "kunit").mkdir()
         for path in (self.tree.src / "tools/testing/kunit").glob("kunit_p*.py"):
             shutil.copy(path, tmp / "kunit")
+        for name in self.profiled:
+            notes = Path(name).with_suffix(".gcno")
+            (tmp / "gcov" / notes).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.out / notes, tmp / "gcov" / notes)
 
 
 def unmet(fragments, config):

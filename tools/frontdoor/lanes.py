@@ -4,12 +4,13 @@
 import os
 import threading
 
-from . import cache, debian, host, igt, kernel, kunit as ktap, run, selftest, sysroot, ui
+from . import cache, coverage as reached, debian, host, igt, kernel, kunit as ktap, selftest, sysroot, ui
 from .machine import Qemu, Uml
 from .paths import BUILD, LOGS, PROJECT
 from .results import FAIL, PASS, Result
 
 RIGS = {"uml": "uml-quick", "uml-quick": "uml-quick", "uml-deep": "uml-deep", "uml-plain": "uml-plain",
+        "uml-cov": "uml-cov",
         "qemu": "qemu-debug", "debian": None}
 NUMA = ["numa=fake=2"]
 
@@ -61,6 +62,19 @@ def igt_own(rig, glob=None):
     options = dict(rig.options)
     options["arguments"] = [*options["arguments"], "kunit.enable=0"]
     return igt.run_own(rig.machine, f"{rig.name}-igt", glob, **options)
+
+
+def coverage(source):
+    """KUnit and our IGT tests in one guest that counts. Returns results and what was reached."""
+    host.need(["gcovr"], "reading coverage")
+    counting = rig(source, "uml-cov")
+    lane = counting.name
+    with cache.only_one("coverage"):
+        results = igt.run_own(counting.machine, lane, job="coverage", **counting.options)
+        results += reached.kunit_results(counting, LOGS / f"{lane}.console.log", lane)
+        with ui.Step("gcovr", announce=False):
+            files = reached.collect(source, counting.kernel, BUILD / "run" / lane)
+    return results + reached.judge(files, lane), files
 
 
 def igt_upstream(rig, which):
@@ -126,7 +140,7 @@ def record(source, only=None):
         if not got:
             return 1
         igt.LISTS.mkdir(exist_ok=True)
-        head = (f"# What upstream's IGT says about unmodified {which}, Linux {bare.kernel.version}, User Mode Linux.\n"
+        head = (f"# SPDX-License-Identifier: MIT\n# What upstream's IGT says about unmodified {which}, Linux {bare.kernel.version}, User Mode Linux.\n"
                 "# Written by `make record`; binary@subtest[@dynamic],result.\n")
         (igt.LISTS / f"{which}.txt").write_text(head + "".join(f"{n},{r}\n" for n, r in sorted(got.items())))
         ui.say(f"  {igt.LISTS / which}.txt: {len(got)} results")

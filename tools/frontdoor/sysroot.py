@@ -14,7 +14,6 @@ import hashlib
 import os
 import re
 import shutil
-from pathlib import Path
 
 from . import cache, host, run, ui
 from .paths import LOGS, TOOLS
