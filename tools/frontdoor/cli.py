@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 
-from . import coverage as reached, lanes, report, run, tree, ui
+from . import coverage as reached, lanes, lint, report, run, tree, ui
 from .paths import BUILD, CACHE, LOGS
 from .results import FAIL, Results
 
@@ -51,7 +51,7 @@ def igt_tests():
 
 
 def check():
-    """everything: KUnit and IGT on both rigs, and upstream's IGT tests"""
+    """everything: KUnit and IGT on both rigs, upstream's IGT tests, static checks"""
     results = Results()
     try:
         lanes.check(_source(), results)
@@ -68,6 +68,13 @@ def coverage():
     status = _finish(results, reached.OUT)
     reached.show(files)
     return status
+
+
+def static():
+    """static checks: checkpatch, W=1, sparse, kernel-doc, licences and more"""
+    results = Results()
+    results.extend(lint.run_all(_source()))
+    return _finish(results, BUILD / "lint")
 
 
 def demo():
@@ -103,7 +110,7 @@ def help():
 
 
 TARGETS = {"help": help, "demo": demo, "check": check, "kunit": kunit, "igt": igt_tests,
-           "coverage": coverage, "shell": shell, "record": record, "clean": clean}
+           "coverage": coverage, "lint": static, "shell": shell, "record": record, "clean": clean}
 
 
 def main(arguments):

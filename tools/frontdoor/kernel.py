@@ -36,6 +36,7 @@ CONFIGS = {c.name: c for c in (
     Config("uml-quick", "um", ("base", "uml", "debug", "uml-quick"), "linux", 1500),
     Config("uml-deep", "um", ("base", "uml", "debug", "uml-deep"), "linux", 1500),
     Config("uml-cov", "um", ("base", "uml", "uml-cov"), "linux", 1450, gcov=True),
+    Config("lint", "um", ("base", "uml", "debug", "lint"), "", 0),      # never linked
     Config("uml-plain", "um", ("base", "uml", "uml-plain"), "linux", 1450),
     Config("qemu-debug", "x86_64", ("base", "debug", "qemu-debug"), "arch/x86/boot/bzImage", 2400),
 )}
@@ -89,6 +90,13 @@ def _fragments(source, config, overlay):
 def _settings(text):
     """A fragment without its comments: those make no other kernel."""
     return "".join(line + "\n" for line in text.splitlines() if re.match(r"CONFIG_|# CONFIG_\w+ is not set", line))
+
+
+def linting(source, tree):
+    """What compiles single directories in a tree; links nothing."""
+    host.need(host.BUILDING, "building kernels")
+    config, overlay = CONFIGS["lint"], source.overlay()
+    return Build(tree, config, _fragments(source, config, overlay), overlay, "")
 
 
 def profiled(overlay):

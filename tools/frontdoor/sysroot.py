@@ -26,6 +26,7 @@ PACKAGES = [
     "libpng-dev", "libjpeg62-turbo-dev", "mate-backgrounds",         # the demo's picture
     "igt-gpu-tools", "igt-gpu-tools-tests",                          # libigt, runner, upstream's tests
     "procps", "busybox-static",
+    "sparse",                                                        # Debian 12's is too old for Linux 7.2
 ]
 STUB = TOOLS / "guest" / "stub"     # the first process of every guest
 MOUNT_POINTS = ["project", "build", "kernel"]
@@ -109,6 +110,12 @@ def pristine():
                         "-xf", source / "linux-source.tar.xz"], LOGS / "sysroot.log")
     return cache.entry("linux", key, make,
                        tell=lambda: ui.say("  waiting: another run is unpacking the kernel source"))
+
+
+def program(entry, path):
+    """What runs a program of the root file system here, with its own libraries."""
+    root = entry / "root"
+    return f"{root}/usr/lib64/ld-linux-x86-64.so.2 --library-path {root}/usr/lib/x86_64-linux-gnu {root}/{path}"
 
 
 def chroot(entry, binds, command, log, why):
