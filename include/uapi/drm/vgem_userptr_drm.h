@@ -91,15 +91,15 @@ struct drm_vgem_userptr_create {
 	__u64 size;
 	/** @flags: DRM_VGEM_USERPTR_* */
 	__u32 flags;
-/** The engine may not write: the memory is never dirtied, needs no PROT_WRITE */
+/* The engine may not write: the memory is never dirtied, needs no PROT_WRITE */
 #define DRM_VGEM_USERPTR_READ_ONLY	(1 << 0)
-/**
+/*
  * Fault the range in now and fail with -EFAULT or -EPERM if that is not
  * possible. This says nothing about later: without the flag, and after it, the
  * same errors come from DRM_IOCTL_VGEM_EXEC.
  */
 #define DRM_VGEM_USERPTR_PROBE		(1 << 1)
-/**
+/*
  * Pin the pages now and until the object goes away. They count against
  * RLIMIT_MEMLOCK: -ENOMEM if that is too low, -EPERM if it is zero, unless the
  * caller has CAP_IPC_LOCK. Nothing ever
@@ -120,7 +120,7 @@ struct drm_vgem_userptr_create {
 struct drm_vgem_vm_create {
 	/** @flags: DRM_VGEM_VM_CREATE_* */
 	__u32 flags;
-/**
+/*
  * All queues are long-running: their jobs have no time limit and no fences.
  * When memory that is bound is taken away, unmapped, or moved by the kernel, the
  * queues are interrupted, within a page of what they are doing. They go on
@@ -131,7 +131,7 @@ struct drm_vgem_vm_create {
  * fails with -EFAULT.
  */
 #define DRM_VGEM_VM_CREATE_LONG_RUNNING	(1 << 0)
-/**
+/*
  * Memory that is not mapped, or may not be written, is a hole: submitting
  * succeeds, and a job that gets there fails with -EFAULT. Without the flag
  * DRM_IOCTL_VGEM_EXEC refuses jobs that name such memory.
@@ -166,17 +166,17 @@ struct drm_vgem_vm_bind {
 	__u32 vm_id;
 	/** @op: DRM_VGEM_VM_BIND_OP_* */
 	__u32 op;
-/** Map @range bytes of the buffer object @handle from byte @offset on */
+/* Map @range bytes of the buffer object @handle from byte @offset on */
 #define DRM_VGEM_VM_BIND_OP_MAP		0
-/** Map @range bytes of the caller's memory from CPU address @offset on */
+/* Map @range bytes of the caller's memory from CPU address @offset on */
 #define DRM_VGEM_VM_BIND_OP_MAP_USERPTR	1
-/** Take away whatever is mapped; holes are no error */
+/* Take away whatever is mapped; holes are no error */
 #define DRM_VGEM_VM_BIND_OP_UNMAP	2
 	/** @handle: GEM handle for OP_MAP (a userptr one or any other), else zero */
 	__u32 handle;
 	/** @flags: DRM_VGEM_VM_BIND_* */
 	__u32 flags;
-/** The engine may not write here. Only with the two OP_MAP operations. */
+/* The engine may not write here. Only with the two OP_MAP operations. */
 #define DRM_VGEM_VM_BIND_READ_ONLY	(1 << 0)
 	/** @addr: GPU address, below %DRM_VGEM_VA_SIZE */
 	__u64 addr;
@@ -221,7 +221,7 @@ struct drm_vgem_vm_query {
 	__u32 vm_id;
 	/** @query: DRM_VGEM_VM_QUERY_* */
 	__u32 query;
-/** &struct drm_vgem_vm_stats */
+/* &struct drm_vgem_vm_stats */
 #define DRM_VGEM_VM_QUERY_STATS		0
 	/**
 	 * @size: bytes at @data. The kernel writes what fits and clears the
@@ -292,23 +292,23 @@ struct drm_vgem_array {
 struct drm_vgem_op {
 	/** @opcode: DRM_VGEM_OP_* */
 	__u32 opcode;
-/** Store @value (32 bits, repeated) to @size bytes at @dst; multiples of 4 */
+/* Store @value (32 bits, repeated) to @size bytes at @dst; multiples of 4 */
 #define DRM_VGEM_OP_FILL	0
-/** Copy @size bytes from @src to @dst, lowest address first */
+/* Copy @size bytes from @src to @dst, lowest address first */
 #define DRM_VGEM_OP_COPY	1
-/** Exclusive-or @size bytes at @dst with @value (32 bits); multiples of 4 */
+/* Exclusive-or @size bytes at @dst with @value (32 bits); multiples of 4 */
 #define DRM_VGEM_OP_XOR		2
-/**
+/*
  * Compare @size bytes at @src with those at @dst; store to the 8 bytes at
  * @result the offset of the first difference, or ~0. @result: multiple of 8.
  */
 #define DRM_VGEM_OP_COMPARE	3
-/**
+/*
  * Store to the 4 bytes at @result the CRC-32 (IEEE 802.3, as zlib computes it)
  * of @size bytes at @src. @result: multiple of 4.
  */
 #define DRM_VGEM_OP_CRC32	4
-/**
+/*
  * Read the 4 bytes at @src, through the TLB, until they equal @value, or until
  * @size nanoseconds have gone by, whichever is first. @src: multiple of 4.
  * Running out of time is no error: a GPU that spins for a while. A @size of
@@ -317,7 +317,7 @@ struct drm_vgem_op {
  * for ever.
  */
 #define DRM_VGEM_OP_SPIN	5
-/**
+/*
  * Store @value (64 bits, at most %DRM_VGEM_USER_FENCE_MAX) to the 8 bytes at
  * @dst, in one piece and after everything that the job did before. If the job
  * fails, all of these operations that it did not come to store the negative
@@ -347,7 +347,7 @@ struct drm_vgem_sync {
 	__u32 handle;
 	/** @flags: DRM_VGEM_SYNC_* */
 	__u32 flags;
-/** The job signals this syncobj when it is done; otherwise it waits for it */
+/* The job signals this syncobj when it is done; otherwise it waits for it */
 #define DRM_VGEM_SYNC_SIGNAL	(1 << 0)
 	/** @point: timeline point, or zero for a binary syncobj */
 	__u64 point;
@@ -406,9 +406,9 @@ struct drm_vgem_wait_user_fence {
 	__u64 addr;
 	/** @op: DRM_VGEM_WAIT_OP_*, on what is at @addr and @value, unsigned */
 	__u32 op;
-/** Wait until both are equal in the bits of @mask */
+/* Wait until both are equal in the bits of @mask */
 #define DRM_VGEM_WAIT_OP_EQUAL		0
-/** Wait until the bits of @mask are at least those of @value */
+/* Wait until the bits of @mask are at least those of @value */
 #define DRM_VGEM_WAIT_OP_GREATER_EQUAL	1
 	/** @flags: must be zero */
 	__u32 flags;

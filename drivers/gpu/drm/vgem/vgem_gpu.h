@@ -85,7 +85,7 @@ extern struct workqueue_struct *vgem_timeout_wq;
  */
 struct vgem_tlb {
 	struct list_head link;
-	spinlock_t lock;
+	spinlock_t lock;	/* held for each access */
 	u64 tag[VGEM_TLB_ENTRIES];
 	u64 pte[VGEM_TLB_ENTRIES];
 };
@@ -106,7 +106,7 @@ struct vgem_pt {
 	struct device *dev;
 	struct xarray tables;
 	u32 nr_tables;
-	spinlock_t lock;
+	spinlock_t lock;	/* of the flushes */
 	struct list_head tlbs;
 	u64 requested;
 	u64 done;
@@ -151,7 +151,7 @@ struct vgem_vm {
 	bool long_running;
 	bool holes;
 	struct kref ref;
-	struct mutex lock;
+	struct mutex lock;	/* outer */
 	struct vgem_pt pt;
 	atomic64_t faults;
 	atomic64_t fault_addr;

@@ -156,7 +156,8 @@ static void explicit_named_twice(struct kunit *test)
 	struct explicit_pair *pair = explicit_pair_new(test);
 	struct userptr_mock_vm *vm = pair->vm;
 
-	vm->named[0] = vm->named[1] = pair->binding[0];
+	vm->named[0] = pair->binding[0];
+	vm->named[1] = pair->binding[0];
 	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
 	KUNIT_EXPECT_TRUE(test, list_empty(&pair->binding[0]->base.submit_link));
 	KUNIT_EXPECT_EQ(test, PAGES, userptr_mock_matches(vm, 0, SZ_2M, TAG));
