@@ -290,9 +290,8 @@ static atomic_bool shooting;
 static void *shoot(void *data)
 {
 	(void)data;
-	while (atomic_load(&shooting)) {
+	while (atomic_load(&shooting))
 		igt_assert_eq(madvise(arena + page, page, MADV_DONTNEED), 0);
-	}
 	return NULL;
 }
 

@@ -377,7 +377,7 @@ static const struct {
 };
 
 /* One more object of a kind; for children, so without assertions. */
-static int make_one(const struct vup *v, enum kind kind, char *ptr, int n)
+static int make_one(const struct vup *v, enum kind what, char *ptr, int n)
 {
 	struct drm_vgem_vm_bind bind = {
 		.vm_id = v->vm, .op = DRM_VGEM_VM_BIND_OP_MAP_USERPTR, .range = page,
@@ -387,7 +387,7 @@ static int make_one(const struct vup *v, enum kind kind, char *ptr, int n)
 	};
 	uint32_t id;
 
-	switch (kind) {
+	switch (what) {
 	case KIND_USERPTR:
 		return __vup_userptr_create(v->fd, (uintptr_t)ptr, page, 0, &id);
 	case KIND_LEAF:

@@ -263,13 +263,17 @@ static void fdinfo_engine(void)
 	begin = vup_now_ns();
 	syncobj = vup_start(&v, op_spin(word_va, RELEASE, 9 * NSEC_PER_SEC));
 	/* While it runs, not only when it is done */
-	igt_until_timeout(VUP_PATIENCE_S)
-		if ((busy = fdinfo_value(file, "drm-engine-gpu")))
+	igt_until_timeout(VUP_PATIENCE_S) {
+		busy = fdinfo_value(file, "drm-engine-gpu");
+		if (busy)
 			break;
+	}
 	igt_assert(busy);
-	igt_until_timeout(VUP_PATIENCE_S)
-		if ((later = fdinfo_value(file, "drm-engine-gpu")) > busy)
+	igt_until_timeout(VUP_PATIENCE_S) {
+		later = fdinfo_value(file, "drm-engine-gpu");
+		if (later > busy)
 			break;
+	}
 	igt_assert_lt_u64(busy, later);
 	igt_assert_eq(vup_status(file, syncobj), 1);
 	WRITE_ONCE(*word, RELEASE);

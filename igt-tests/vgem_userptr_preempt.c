@@ -1212,7 +1212,7 @@ int igt_main()
 		{ "unmapped-is-error", unmapped_is_error,
 		  "Broken if a failed job looks as if it were done, or like one that runs." },
 		{ "spin-limit", spin_limit,
-		  "Broken if interruptions stretch a spin, or long-running jobs have a time limit." },
+		  "Broken if interruptions stretch a spin, or long jobs have a time limit." },
 		{ "in-order", in_order,
 		  "Broken if jobs of a queue overtake each other, or queues share an engine." },
 		{ "idle-is-left-alone", idle_is_left_alone,

@@ -51,7 +51,7 @@ def igt_tests():
 
 
 def check():
-    """everything: KUnit and IGT on both rigs, upstream's IGT tests, static checks"""
+    """everything: KUnit and IGT on both rigs, and upstream's IGT tests"""
     results = Results()
     try:
         lanes.check(_source(), results)
