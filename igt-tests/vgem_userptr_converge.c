@@ -217,8 +217,8 @@ static void show(const char *name, unsigned int jobs, const unsigned int *tries,
 static void submit_under(const char *name, const struct storm *first, unsigned int count,
 			 size_t size, unsigned int jobs, unsigned int seconds)
 {
-	uint64_t until = vup_now_ns() + seconds * NSEC_PER_SEC;
 	unsigned int done;
+	uint64_t until;
 	struct drm_vgem_vm_stats before, after, start;
 	unsigned int tries[TRIES] = { }, pages;
 	pid_t pid[ARRAY_SIZE(storms)] = { };
@@ -244,6 +244,7 @@ static void submit_under(const char *name, const struct storm *first, unsigned i
 
 	vup_stats(&w, &start);
 	before = start;
+	until = vup_now_ns() + seconds * NSEC_PER_SEC;
 	for (done = 0; done < jobs; done++) {
 		unsigned int at = done * 7919u % pages;
 		uint64_t retries;
