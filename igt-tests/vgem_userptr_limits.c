@@ -495,7 +495,7 @@ static void memcg_accounted(enum kind kind)
 
 static void memcg_contained(enum kind kind)
 {
-	const unsigned int max = 8 << 20;
+	const unsigned int max = 4 << 20;
 	/* Four times as many as there can be room for */
 	int count = 4 * max / kinds[kind].size, pipes[2], result = 0, status;
 	pid_t pid;
@@ -726,7 +726,7 @@ static void unplugged(bool busy)
 
 static void unload_loop(void)
 {
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct vup_gate busy;
 		pid_t pid[3];
 		int status;

@@ -368,7 +368,7 @@ static void debugfs_lists(void)
 	expect_listed(fd, "windows: 2 valid, 0 dying, 0 hole, 0 populating, 1 stale, 0 never used");
 	expect_listed(fd, "2 of 3 windows mapped, invalidated\n");
 	vup_refuse(&v, -EFAULT, va, op_fill(va, 4, 1));
-	snprintf(line, sizeof(line), "mapped, -EFAULT at %p\n", ptr);
+	snprintf(line, sizeof(line), "mapped, error -14 at %p\n", ptr);
 	expect_listed(fd, line);
 	expect_listed(fd, "bindings: 0 invalidated, 1 dead\n");
 	expect_listed(fd, "submits 1, ");
@@ -412,7 +412,7 @@ static void replace_again_and_again(void *data)
 
 static void debugfs_storm(void)
 {
-	struct storm s = { .ptr = vup_alloc_windows(2 * VUP_WINDOW), .size = 2 * VUP_WINDOW };
+	struct storm s = { .ptr = vup_alloc(16 * page), .size = 16 * page };
 	const char *path = debugfs_path();
 	unsigned int reads = 0;
 	struct vup_caller c;
@@ -456,19 +456,32 @@ static void debugfs_storm(void)
 	vup_unmap(s.ptr, s.size);
 }
 
-#define TRACEFS		"/sys/kernel/tracing"
-#define INSTANCE	TRACEFS "/instances/vgem_userptr_observe"
+/* An instance of our own, wherever tracefs is */
+static char tracing[64];
 
-static void trace_write(const char *name, const char *value)
+static void trace_begin(void)
 {
-	char path[256];
-	int file;
+	static const char * const mounts[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
+	char path[128];
 
-	snprintf(path, sizeof(path), INSTANCE "/%s", name);
-	file = open(path, O_WRONLY);
-	igt_assert_f(file >= 0, "%s: %s\n", path, strerror(errno));
-	igt_assert_eq(write(file, value, strlen(value)), strlen(value));
-	close(file);
+	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
+		snprintf(path, sizeof(path), "%s/events/drm_userptr", mounts[i]);
+		if (access(path, F_OK))
+			continue;
+		snprintf(tracing, sizeof(tracing), "%s/instances/vgem_userptr", mounts[i]);
+		rmdir(tracing);
+		igt_assert_eq(mkdir(tracing, 0700), 0);
+		return;
+	}
+	igt_require_f(false, "no tracepoints\n");
+}
+
+static void trace_enable(const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/events/drm_userptr/enable", tracing);
+	igt_assert(vup_file_write(path, value));
 }
 
 static void expect_traced(const char *text, const char *event, const char *words)
@@ -518,16 +531,15 @@ static void trace_scenario(void)
 
 static void trace_text(void)
 {
-	char *text;
+	char path[128], *text;
 
-	igt_require_f(!access(TRACEFS "/events/drm_userptr", F_OK), "no tracepoints\n");
-	rmdir(INSTANCE);
-	igt_assert_eq(mkdir(INSTANCE, 0700), 0);
-	trace_write("events/drm_userptr/enable", "1");
+	trace_begin();
+	trace_enable("1");
 	trace_scenario();
-	trace_write("events/drm_userptr/enable", "0");
-	text = slurp(INSTANCE "/trace");
-	rmdir(INSTANCE);
+	trace_enable("0");
+	snprintf(path, sizeof(path), "%s/trace", tracing);
+	text = slurp(path);
+	rmdir(tracing);
 
 	expect_traced(text, "drm_userptr_create:", "flags=read-only");
 	expect_traced(text, "drm_userptr_populate:", "err=0 step=valid");

@@ -9,6 +9,7 @@
 #include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/lockdep.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
@@ -87,7 +88,7 @@ struct drm_userptr_fences {
  *
  * Private to the helper. Lives in the userptr or in a pool (two passes), or on
  * the stack of the callback (everything in the first pass). Constant once the
- * first pass has made it, but for the numbers of TLB flushes.
+ * first pass has made it, where nothing else is said.
  */
 struct drm_userptr_inval {
 	/** @finish: what the core hands back for the second pass */
@@ -104,11 +105,19 @@ struct drm_userptr_inval {
 	unsigned int nr_jobs;
 	/** @more_jobs: there are others, too */
 	bool more_jobs;
+	/**
+	 * @flushing: it has done waiting for @jobs. What it hits stays until it
+	 * is over. Under &drm_userptr.lock.
+	 */
+	bool flushing;
 	/** @jobs: what to wait for */
 	struct {
-		/** @jobs.vm: the VM; a binding of it is kept by this object */
+		/**
+		 * @jobs.vm: the VM, or NULL if what was hit of it is unbound
+		 * meanwhile; under &drm_userptr.lock, constant if @flushing
+		 */
 		struct drm_userptr_vm *vm;
-		/** @jobs.fences: of the VM, or of a binding */
+		/** @jobs.fences: of the VM, or of a binding; as @jobs.vm */
 		struct drm_userptr_fences *fences;
 		/** @jobs.ledger: what they were at the time, a reference */
 		struct drm_userptr_ledger *ledger;
@@ -147,6 +156,10 @@ struct drm_userptr {
 	struct list_head client_link;
 	/** @metadata: bytes spent on it, see &drm_userptr_client.metadata */
 	atomic_long_t metadata;
+	/** @dead_link: in &drm_userptr_client.dead */
+	struct llist_node dead_link;
+	/** @free: called at the end of drm_userptr_fini_async() */
+	void (*free)(struct drm_userptr *userptr);
 
 	/**
 	 * @populate_lock: one populate at a time. Outside mmap_lock, never
@@ -224,8 +237,8 @@ struct drm_userptr_binding {
 	/** @insert_seq: &drm_userptr.inval_seq at insertion; constant */
 	u64 insert_seq;
 	/**
-	 * @remove_seq: last invalidation that may use this binding, U64_MAX
-	 * until removal; under &drm_userptr.lock
+	 * @remove_seq: last invalidation that hits this binding, U64_MAX until
+	 * removal; under &drm_userptr.lock
 	 */
 	u64 remove_seq;
 
@@ -420,6 +433,8 @@ struct drm_userptr_vm {
 int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 		     u64 addr, u64 size, u32 flags);
 void drm_userptr_fini(struct drm_userptr *userptr);
+void drm_userptr_fini_async(struct drm_userptr *userptr,
+			    void (*free)(struct drm_userptr *userptr));
 int drm_userptr_probe(struct drm_userptr *userptr, unsigned long *fault_addr);
 
 int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,

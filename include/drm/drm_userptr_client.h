@@ -9,7 +9,9 @@
 #include <linux/atomic.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mutex.h>
+#include <linux/workqueue.h>
 
 #include <drm/drm_userptr.h>
 
@@ -30,6 +32,8 @@ struct drm_userptr_device {
 	struct mutex lock;
 	/** @clients: list of &drm_userptr_client.link */
 	struct list_head clients;
+	/** @teardown_wq: where &drm_userptr_client.dead_work runs; constant */
+	struct workqueue_struct *teardown_wq;
 };
 
 /**
@@ -53,6 +57,10 @@ struct drm_userptr_client {
 	struct list_head userptrs;
 	/** @vms: list of &drm_userptr_vm.client_link, under the device's lock */
 	struct list_head vms;
+	/** @dead: userptrs to be let go of, see drm_userptr_fini_async() */
+	struct llist_head dead;
+	/** @dead_work: lets go of them; holds a reference when queued */
+	struct work_struct dead_work;
 
 	/** @nr_userptrs: how many it has, those on their way out included */
 	atomic_t nr_userptrs;
@@ -68,7 +76,7 @@ struct drm_userptr_client {
 	struct drm_userptr_vm_stats stats;
 };
 
-void drm_userptr_device_init(struct drm_userptr_device *device);
+int drm_userptr_device_init(struct drm_userptr_device *device);
 void drm_userptr_device_fini(struct drm_userptr_device *device);
 void drm_userptr_device_debugfs_init(struct drm_userptr_device *device,
 				     struct dentry *dir);

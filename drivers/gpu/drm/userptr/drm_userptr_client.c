@@ -46,8 +46,12 @@
 /**
  * drm_userptr_device_init() - make the list of a device's clients
  * @device: zeroed memory
+ *
+ * Context: process context.
+ *
+ * Return: 0 or -ENOMEM.
  */
-void drm_userptr_device_init(struct drm_userptr_device *device)
+int drm_userptr_device_init(struct drm_userptr_device *device)
 {
 	mutex_init(&device->lock);
 	INIT_LIST_HEAD(&device->clients);
@@ -58,19 +62,79 @@ void drm_userptr_device_init(struct drm_userptr_device *device)
 		might_lock(&device->lock);
 		fs_reclaim_release(GFP_KERNEL);
 	}
+
+	/* Unbound, as items sleep: for each client there is one at most. */
+	device->teardown_wq = alloc_workqueue("drm-userptr-teardown",
+					      WQ_UNBOUND, 0);
+
+	return device->teardown_wq ? 0 : -ENOMEM;
 }
 EXPORT_SYMBOL_GPL(drm_userptr_device_init);
 
 /**
  * drm_userptr_device_fini() - undo drm_userptr_device_init()
- * @device: a device whose clients, userptrs and VMs are all gone
+ * @device: a device whose clients and VMs are all gone, and userptrs, but for
+ *          those that drm_userptr_fini_async() was called for
+ *
+ * Context: sleeps for these as drm_userptr_fini() does.
  */
 void drm_userptr_device_fini(struct drm_userptr_device *device)
 {
+	destroy_workqueue(device->teardown_wq);
 	WARN(!list_empty(&device->clients), "userptr clients are left\n");
 	mutex_destroy(&device->lock);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_device_fini);
+
+/*
+ * One after the other: a work item for each would make as many threads, all of
+ * which want the same locks, and the CPUs on which the client is still closing.
+ */
+static void drm_userptr_client_dead_work(struct work_struct *work)
+{
+	struct drm_userptr_client *client =
+		container_of(work, typeof(*client), dead_work);
+	struct drm_userptr *userptr, *next;
+	struct llist_node *dead = llist_del_all(&client->dead);
+
+	/* Not for each: somebody may be reading the list over and over. */
+	scoped_guard(mutex, &client->device->lock)
+		llist_for_each_entry(userptr, dead, dead_link)
+			list_del_init(&userptr->client_link);
+
+	llist_for_each_entry_safe(userptr, next, dead, dead_link) {
+		drm_userptr_fini(userptr);
+		userptr->free(userptr);
+		cond_resched();
+	}
+
+	drm_userptr_client_put(client);
+}
+
+/**
+ * drm_userptr_fini_async() - let go of a userptr's memory, in the background
+ * @userptr: a userptr with a client, for which drm_userptr_init() succeeded
+ * @free: frees the memory that it is in; called from a worker
+ *
+ * What drm_userptr_fini() does, for those who must not sleep for the mm, as when
+ * a handle or a file is closed. A client's are let go of one by one, while other
+ * clients' need not wait for them.
+ *
+ * Context: process context, without locks that the helpers nest in theirs.
+ */
+void drm_userptr_fini_async(struct drm_userptr *userptr,
+			    void (*free)(struct drm_userptr *userptr))
+{
+	struct drm_userptr_client *client = userptr->client;
+
+	/* For the work item; @userptr's own may be dropped any time from here. */
+	kref_get(&client->ref);
+	userptr->free = free;
+	llist_add(&userptr->dead_link, &client->dead);
+	if (!queue_work(client->device->teardown_wq, &client->dead_work))
+		drm_userptr_client_put(client);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_fini_async);
 
 /**
  * drm_userptr_client_create() - begin to count for a client
@@ -99,6 +163,8 @@ drm_userptr_client_create(struct drm_userptr_device *device, u64 id,
 	client->max_userptrs = max_userptrs;
 	INIT_LIST_HEAD(&client->userptrs);
 	INIT_LIST_HEAD(&client->vms);
+	init_llist_head(&client->dead);
+	INIT_WORK(&client->dead_work, drm_userptr_client_dead_work);
 
 	guard(mutex)(&device->lock);
 	list_add_tail(&client->link, &device->clients);
@@ -196,11 +262,12 @@ void drm_userptr_client_del(struct drm_userptr *userptr)
 {
 	struct drm_userptr_client *client = userptr->client;
 
-	if (!client)
+	/* If it was listed, only its end changes that. */
+	if (!client || list_empty(&userptr->client_link))
 		return;
 
 	guard(mutex)(&client->device->lock);
-	list_del(&userptr->client_link);
+	list_del_init(&userptr->client_link);
 }
 
 void drm_userptr_client_add_vm(struct drm_userptr_vm *vm)

@@ -20,7 +20,7 @@
 
 #include "drm_userptr_internal.h"
 
-/* So many of each are shown; of others only how many there are, if that. */
+/* So many of each are shown; of others only that there are some. */
 #define DRM_USERPTR_SHOW_CLIENTS	256
 #define DRM_USERPTR_SHOW_USERPTRS	256
 #define DRM_USERPTR_SHOW_VMS		256
@@ -127,7 +127,7 @@ static void drm_userptr_show_binding(struct seq_file *m,
 		   binding->vm->id, binding->addr, binding->start,
 		   (binding->end - binding->start) / SZ_1K, mapped, nr);
 	if (error)
-		seq_printf(m, ", %pe at 0x%lx", ERR_PTR(error),
+		seq_printf(m, ", error %d at 0x%lx", error,
 			   READ_ONCE(binding->fault_addr));
 	else if (listed)
 		seq_puts(m, ", invalidated");
@@ -174,7 +174,6 @@ static void drm_userptr_show_client(struct seq_file *m,
 				    struct drm_userptr_client *client,
 				    unsigned int *vms, unsigned int *userptrs)
 {
-	unsigned long more_userptrs = 0, more_vms = 0;
 	struct drm_userptr *userptr;
 	struct drm_userptr_vm *vm;
 
@@ -189,27 +188,22 @@ static void drm_userptr_show_client(struct seq_file *m,
 		   atomic64_read(&client->metadata));
 
 	list_for_each_entry(vm, &client->vms, client_link) {
-		if (*vms) {
-			drm_userptr_show_vm(m, vm);
-			--*vms;
-		} else {
-			more_vms++;
+		if (!*vms) {
+			seq_puts(m, "  and other VMs\n");
+			break;
 		}
+		drm_userptr_show_vm(m, vm);
+		--*vms;
 	}
-	if (more_vms)
-		seq_printf(m, "  and %lu other VMs\n", more_vms);
 
 	list_for_each_entry(userptr, &client->userptrs, client_link) {
-		if (*userptrs) {
-			drm_userptr_show(m, userptr);
-			--*userptrs;
-		} else {
-			more_userptrs++;
+		if (!*userptrs) {
+			seq_puts(m, "  and other userptrs\n");
+			break;
 		}
-		cond_resched();
+		drm_userptr_show(m, userptr);
+		--*userptrs;
 	}
-	if (more_userptrs)
-		seq_printf(m, "  and %lu other userptrs\n", more_userptrs);
 }
 
 static int drm_userptr_device_show(struct seq_file *m, void *unused)

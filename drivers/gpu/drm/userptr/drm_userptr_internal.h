@@ -369,6 +369,10 @@ struct drm_userptr_inval *drm_userptr_inval_alloc(void);
 void drm_userptr_inval_forced(struct drm_userptr *userptr, unsigned long start,
 			      unsigned long end);
 
+void drm_userptr_inval_zap(struct drm_userptr_binding *binding);
+bool drm_userptr_inval_needs(struct drm_userptr_binding *binding);
+void drm_userptr_inval_leave(struct drm_userptr_binding *binding);
+
 /* drm_userptr_inject.c: trouble on demand */
 
 #if defined(CONFIG_DRM_USERPTR_FAULT_INJECTION) || IS_ENABLED(CONFIG_KUNIT)

@@ -211,6 +211,7 @@ static void drm_userptr_inval_begin(struct drm_userptr *userptr,
 	inval->end = end;
 	inval->nr_jobs = 0;
 	inval->more_jobs = false;
+	inval->flushing = false;
 	inval->seq = ++userptr->inval_seq;
 	list_add_tail(&inval->link, &userptr->invals);
 }
@@ -261,6 +262,8 @@ static void drm_userptr_inval_add(struct drm_userptr *userptr,
 	inval->nr_jobs++;
 
 	drm_userptr_ledger_enable_signaling(ledger);
+	if (!drm_userptr_ledger_signaled(ledger))
+		drm_userptr_vm_count(vm, fence_waits);
 }
 
 /* Returns true if there is nothing to wait for. */
@@ -298,16 +301,6 @@ static bool drm_userptr_inval_mark(struct drm_userptr *userptr,
 	return signaled && !inval->more_jobs;
 }
 
-static void drm_userptr_inval_wait_ledger(struct drm_userptr_vm *vm,
-					  struct drm_userptr_ledger *ledger)
-{
-	if (!drm_userptr_ledger_signaled(ledger)) {
-		drm_userptr_vm_count(vm, fence_waits);
-		drm_userptr_ledger_wait(ledger, false);
-	}
-	drm_userptr_ledger_put(ledger);
-}
-
 /*
  * Jobs of which there is no snapshot: wait for one of now. It may hold a few
  * that were committed since, which cannot reach the old pages but end as any
@@ -332,10 +325,13 @@ static void drm_userptr_inval_wait_more(struct drm_userptr *userptr,
 		down_write(&vm->notifier_lock);
 		ledger = drm_userptr_ledger_get(fences->ledger);
 		up_write(&vm->notifier_lock);
+		if (!drm_userptr_ledger_signaled(ledger))
+			drm_userptr_vm_count(vm, fence_waits);
 
 		/* The binding stays: drm_userptr_unbind() waits for @inval. */
 		mutex_unlock(&userptr->lock);
-		drm_userptr_inval_wait_ledger(vm, ledger);
+		drm_userptr_ledger_wait(ledger, false);
+		drm_userptr_ledger_put(ledger);
 		mutex_lock(&userptr->lock);
 	}
 }
@@ -350,15 +346,19 @@ static void drm_userptr_inval_flush(struct drm_userptr *userptr,
 
 	lockdep_assert_held(&userptr->lock);
 
+	/* From here on drm_userptr_unbind() waits: the VMs stay. */
+	inval->flushing = true;
 	for (i = 0; i < inval->nr_jobs; i++) {
 		vm = inval->jobs[i].vm;
-		inval->jobs[i].tlb_seqno = vm->ops->tlb_submit(vm);
+		if (vm)
+			inval->jobs[i].tlb_seqno = vm->ops->tlb_submit(vm);
 	}
 
 	mutex_unlock(&userptr->lock);
 	for (i = 0; i < inval->nr_jobs; i++) {
 		vm = inval->jobs[i].vm;
-		vm->ops->tlb_wait(vm, inval->jobs[i].tlb_seqno);
+		if (vm)
+			vm->ops->tlb_wait(vm, inval->jobs[i].tlb_seqno);
 	}
 	mutex_lock(&userptr->lock);
 
@@ -381,9 +381,9 @@ static void drm_userptr_inval_flush(struct drm_userptr *userptr,
 }
 
 /*
- * The second pass. Waits without locks; bindings and their VMs stay meanwhile,
- * as drm_userptr_unbind() waits for this invalidation. Returns with the userptr
- * lock held, so that @inval can be let go of.
+ * The second pass. Waits without locks, for what is its own: bindings and their
+ * VMs may be gone when it is done. Returns with the userptr lock held, so that
+ * @inval can be let go of.
  */
 static void drm_userptr_inval_complete(struct drm_userptr *userptr,
 				       struct drm_userptr_inval *inval)
@@ -394,9 +394,10 @@ static void drm_userptr_inval_complete(struct drm_userptr *userptr,
 
 	if (trace_drm_userptr_invalidate_finish_enabled())
 		begin = ktime_get_ns();
-	for (i = 0; i < inval->nr_jobs; i++)
-		drm_userptr_inval_wait_ledger(inval->jobs[i].vm,
-					      inval->jobs[i].ledger);
+	for (i = 0; i < inval->nr_jobs; i++) {
+		drm_userptr_ledger_wait(inval->jobs[i].ledger, false);
+		drm_userptr_ledger_put(inval->jobs[i].ledger);
+	}
 	if (inval->more_jobs)
 		drm_userptr_inval_wait_more(userptr, inval);
 	if (begin)
@@ -411,6 +412,78 @@ static void drm_userptr_inval_complete(struct drm_userptr *userptr,
 	drm_userptr_range_release(userptr, inval->start, inval->end, true);
 	trace_drm_userptr_invalidate_finish(userptr, inval->seq, waited_ns);
 	drm_userptr_inval_end(userptr, inval);
+}
+
+/*
+ * Zap what invalidations that are under way would. For a binding that is idle,
+ * so that it need not wait for them: other VMs' jobs may keep them for long.
+ */
+void drm_userptr_inval_zap(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr *userptr = binding->userptr;
+	struct drm_userptr_inval *inval;
+
+	lockdep_assert_held(&userptr->lock);
+
+	list_for_each_entry(inval, &userptr->invals, link)
+		if (drm_userptr_binding_hit(binding, inval))
+			drm_userptr_binding_zap(binding, inval);
+}
+
+/* Is there one that cannot do without the binding? They do not take long. */
+bool drm_userptr_inval_needs(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr *userptr = binding->userptr;
+	struct drm_userptr_inval *inval;
+
+	lockdep_assert_held(&userptr->lock);
+
+	list_for_each_entry(inval, &userptr->invals, link)
+		if ((inval->flushing || inval->more_jobs) &&
+		    drm_userptr_binding_hit(binding, inval))
+			return true;
+
+	return false;
+}
+
+static void drm_userptr_inval_drop(struct drm_userptr *userptr,
+				   struct drm_userptr_inval *inval,
+				   struct drm_userptr_fences *fences)
+{
+	struct drm_userptr_binding *binding;
+	unsigned int i;
+
+	lockdep_assert_held(&userptr->lock);
+
+	/* Others of the same VM still need its TLB flushed. */
+	drm_userptr_for_each_hit(binding, userptr, inval)
+		if (drm_userptr_binding_fences(binding) == fences)
+			return;
+
+	for (i = 0; i < inval->nr_jobs; i++) {
+		if (inval->jobs[i].fences == fences) {
+			inval->jobs[i].vm = NULL;
+			inval->jobs[i].fences = NULL;
+		}
+	}
+}
+
+/*
+ * Have invalidations that are under way forget a binding that is zapped and
+ * flushed, and that none of them needs.
+ */
+void drm_userptr_inval_leave(struct drm_userptr_binding *binding)
+{
+	struct drm_userptr *userptr = binding->userptr;
+	struct drm_userptr_inval *inval;
+
+	lockdep_assert_held(&userptr->lock);
+
+	list_del(&binding->link);
+	list_for_each_entry(inval, &userptr->invals, link)
+		if (drm_userptr_binding_hit(binding, inval))
+			drm_userptr_inval_drop(userptr, inval,
+					       drm_userptr_binding_fences(binding));
 }
 
 /* Is the VM of @last that of a binding before it, too? */

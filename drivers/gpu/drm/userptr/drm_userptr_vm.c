@@ -232,24 +232,10 @@ void drm_userptr_bind(struct drm_userptr_binding *binding)
 }
 EXPORT_SYMBOL_GPL(drm_userptr_bind);
 
-/* Is no invalidation under way that may still use the binding? */
-static bool drm_userptr_binding_quiet(struct drm_userptr_binding *binding)
-{
-	struct drm_userptr *userptr = binding->userptr;
-	struct drm_userptr_inval *inval;
-
-	lockdep_assert_held(&userptr->lock);
-
-	/* Oldest first: the first one tells. */
-	inval = list_first_entry_or_null(&userptr->invals,
-					 struct drm_userptr_inval, link);
-
-	return !inval || inval->seq > binding->remove_seq;
-}
-
 /*
  * Only what a commit wrote: a range may be huge and hardly used. Windows that
- * are dying are not in the bits, their invalidation zaps them.
+ * are dying are not in the bits: an invalidation zaps them, or
+ * drm_userptr_inval_zap().
  */
 static void drm_userptr_binding_zap_mapped(struct drm_userptr_binding *binding)
 {
@@ -282,8 +268,9 @@ static void drm_userptr_binding_zap_mapped(struct drm_userptr_binding *binding)
  * drm_userptr_binding_fini() next.
  *
  * Context: process context, the VM's outer lock held, no dma_resv; no job that
- * may use the binding is running, see drm_userptr_vm_wait_idle(). Sleeps for
- * invalidations of the same userptr that are under way.
+ * may use the binding is running, see drm_userptr_vm_wait_idle(). Does not wait
+ * for invalidations, which may have other VMs' jobs to wait for, with the one
+ * exception of a userptr that more than %DRM_USERPTR_INVAL_JOBS VMs use.
  */
 void drm_userptr_unbind(struct drm_userptr_binding *binding)
 {
@@ -301,16 +288,17 @@ void drm_userptr_unbind(struct drm_userptr_binding *binding)
 	/* Invalidations from here on pass it by. */
 	binding->remove_seq = userptr->inval_seq;
 	drm_userptr_binding_zap_mapped(binding);
+	drm_userptr_inval_zap(binding);
 	seqno = vm->ops->tlb_submit(vm);
 	mutex_unlock(&userptr->lock);
 
 	vm->ops->tlb_wait(vm, seqno);
 
 	mutex_lock(&userptr->lock);
-	wait_event_cmd(userptr->inval_wq, drm_userptr_binding_quiet(binding),
+	wait_event_cmd(userptr->inval_wq, !drm_userptr_inval_needs(binding),
 		       mutex_unlock(&userptr->lock),
 		       mutex_lock(&userptr->lock));
-	list_del(&binding->link);
+	drm_userptr_inval_leave(binding);
 	mutex_unlock(&userptr->lock);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_unbind);

@@ -14,46 +14,33 @@
 #include "vgem_drv.h"
 
 /* There is one vgem, so there is one of each. */
-struct workqueue_struct *vgem_teardown_wq;
 struct workqueue_struct *vgem_timeout_wq;
 static struct drm_userptr_device vgem_userptr_device;
 
-static void vgem_gpu_fini(struct drm_device *dev, void *wq)
+static void vgem_gpu_fini(struct drm_device *dev, void *unused)
 {
 	/* Files are closed by now; waits for what they left behind. */
-	destroy_workqueue(wq);
-}
-
-/* After the work queues: what they remove is in the list. */
-static void vgem_gpu_fini_userptr(struct drm_device *dev, void *unused)
-{
 	drm_userptr_device_fini(&vgem_userptr_device);
-}
-
-static int vgem_gpu_add_wq(struct drm_device *dev, struct workqueue_struct *wq)
-{
-	return wq ? drmm_add_action_or_reset(dev, vgem_gpu_fini, wq) : -ENOMEM;
+	destroy_workqueue(vgem_timeout_wq);
 }
 
 int vgem_gpu_init(struct drm_device *dev)
 {
 	int err;
 
-	drm_userptr_device_init(&vgem_userptr_device);
-	err = drmm_add_action_or_reset(dev, vgem_gpu_fini_userptr, NULL);
-	if (err)
-		return err;
-
-	vgem_teardown_wq = alloc_workqueue("vgem-teardown", WQ_UNBOUND, 0);
-	err = vgem_gpu_add_wq(dev, vgem_teardown_wq);
-	if (err)
-		return err;
-
 	/* Ends jobs that invalidations may wait for, reclaim's among them. */
 	vgem_timeout_wq = alloc_workqueue("vgem-timeout",
 					  WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!vgem_timeout_wq)
+		return -ENOMEM;
 
-	return vgem_gpu_add_wq(dev, vgem_timeout_wq);
+	err = drm_userptr_device_init(&vgem_userptr_device);
+	if (err) {
+		destroy_workqueue(vgem_timeout_wq);
+		return err;
+	}
+
+	return drmm_add_action_or_reset(dev, vgem_gpu_fini, NULL);
 }
 
 int vgem_gpu_open(struct vgem_gpu_file *gpu, const struct drm_file *file)

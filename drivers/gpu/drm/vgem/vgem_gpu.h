@@ -51,12 +51,10 @@ struct vgem_gpu_file {
  * struct vgem_userptr - a buffer object made of user memory
  * @base: the GEM object
  * @userptr: the memory
- * @free_work: removing a notifier sleeps, freeing an object must not
  */
 struct vgem_userptr {
 	struct drm_gem_object base;
 	struct drm_userptr userptr;
-	struct work_struct free_work;
 };
 
 static inline struct vgem_userptr *to_vgem_userptr(struct drm_gem_object *obj)
@@ -66,8 +64,6 @@ static inline struct vgem_userptr *to_vgem_userptr(struct drm_gem_object *obj)
 
 /* vgem_gpu.c: device and clients */
 
-/* Removes notifiers, which sleeps for invalidations that are under way. */
-extern struct workqueue_struct *vgem_teardown_wq;
 /* Signals fences: allocates nothing, waits for nothing on the other one. */
 extern struct workqueue_struct *vgem_timeout_wq;
 

@@ -107,7 +107,7 @@ static ssize_t vgem_unplug_write(struct file *file, const char __user *from,
 		return -EINVAL;
 
 	/* Not here: unplugging removes the file, which waits for this. */
-	queue_work(vgem_teardown_wq, &vgem_unplug);
+	queue_work(system_dfl_wq, &vgem_unplug);
 
 	return count;
 }

@@ -15,11 +15,10 @@
 
 #include "vgem_drv.h"
 
-static void vgem_userptr_free_work(struct work_struct *work)
+static void vgem_userptr_gone(struct drm_userptr *userptr)
 {
-	struct vgem_userptr *bo = container_of(work, typeof(*bo), free_work);
+	struct vgem_userptr *bo = container_of(userptr, typeof(*bo), userptr);
 
-	drm_userptr_fini(&bo->userptr);
 	drm_gem_object_release(&bo->base);
 	kfree(bo);
 }
@@ -31,7 +30,8 @@ static void vgem_userptr_free_work(struct work_struct *work)
  */
 static void vgem_userptr_free(struct drm_gem_object *obj)
 {
-	queue_work(vgem_teardown_wq, &to_vgem_userptr(obj)->free_work);
+	drm_userptr_fini_async(&to_vgem_userptr(obj)->userptr,
+			       vgem_userptr_gone);
 }
 
 /* A handle is of use in the process whose memory it is, and nowhere else. */
@@ -89,7 +89,6 @@ struct drm_gem_object *vgem_userptr_create(struct drm_device *dev,
 	if (!bo)
 		return ERR_PTR(-ENOMEM);
 
-	INIT_WORK(&bo->free_work, vgem_userptr_free_work);
 	bo->userptr.client = gpu->client;
 	err = drm_userptr_init(&bo->userptr, dev->dev, addr, size,
 			       (flags & DRM_VGEM_USERPTR_READ_ONLY ?

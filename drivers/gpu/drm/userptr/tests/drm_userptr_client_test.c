@@ -10,6 +10,7 @@
  * mock in every test of every suite.
  */
 
+#include <linux/completion.h>
 #include <linux/mman.h>
 #include <linux/slab.h>
 
@@ -162,6 +163,63 @@ static void client_metadata(struct kunit *test)
 			(long)sizeof(struct drm_userptr_window));
 }
 
+struct client_one {
+	struct drm_userptr base;
+	struct completion gone;
+};
+
+static void client_gone(struct drm_userptr *userptr)
+{
+	complete(&container_of(userptr, struct client_one, base)->gone);
+}
+
+/* Does not wait for the mm, but until the mm lets go they count. */
+static void client_fini_async(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_thread *munmap;
+	struct drm_userptr_client *client;
+	struct userptr_mock_obj *obj;
+	struct userptr_mock_job *job;
+	struct userptr_mock_vm *vm;
+	struct client_one *one;
+	unsigned long addr;
+	int i;
+
+	one = kunit_kcalloc(test, 4, sizeof(*one), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, one);
+	addr = userptr_mock_mmap(mock, SZ_2M);
+	obj = userptr_mock_obj_new(mock, addr, SZ_2M, 0);
+	vm = userptr_mock_vm_new(mock);
+	userptr_mock_bind_all(vm, obj, 0);
+	client = drm_userptr_client_create(&mock->device, 2, 3);
+	KUNIT_ASSERT_NOT_NULL(test, client);
+	for (i = 0; i < 3; i++) {
+		init_completion(&one[i].gone);
+		KUNIT_ASSERT_EQ(test, 0, client_init_one(mock, &one[i].base,
+							 client, addr, SZ_2M));
+	}
+
+	job = userptr_mock_submit_new(vm);
+	munmap = userptr_mock_munmap_start(mock, addr, SZ_2M);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_job_waited(job));
+	for (i = 0; i < 3; i++)
+		drm_userptr_fini_async(&one[i].base, client_gone);
+	KUNIT_EXPECT_EQ(test, 0,
+			wait_for_completion_timeout(&one[0].gone,
+						    USERPTR_MOCK_AWHILE));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, client_init_one(mock, &one[3].base,
+						       client, addr, SZ_2M));
+	drm_userptr_client_put(client);
+
+	userptr_mock_job_end(job);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(munmap));
+	for (i = 0; i < 3; i++)
+		KUNIT_EXPECT_NE(test, 0,
+				wait_for_completion_timeout(&one[i].gone,
+							    USERPTR_MOCK_SOON));
+}
+
 static void client_expect_line(struct kunit *test, const char *text,
 			       const char *line)
 {
@@ -212,6 +270,7 @@ static struct kunit_case drm_userptr_client_tests[] = {
 	KUNIT_CASE(client_resident),
 	KUNIT_CASE(client_pinned),
 	KUNIT_CASE(client_metadata),
+	KUNIT_CASE(client_fini_async),
 	KUNIT_CASE(client_fdinfo),
 	{ }
 };

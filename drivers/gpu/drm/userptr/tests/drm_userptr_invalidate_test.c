@@ -630,35 +630,6 @@ static void inval_exit_waits_for_job(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, atomic64_read(&mock->dma_pages));
 }
 
-static long inval_unbind(void *binding)
-{
-	userptr_mock_unbind(binding);
-
-	return 0;
-}
-
-/* The binding may be freed afterwards: nobody can be using it any more. */
-static void inval_unbind_meanwhile(struct kunit *test)
-{
-	struct inval_range *range = inval_range_new(test);
-	struct userptr_mock *mock = test->priv;
-	struct userptr_mock_thread *unbind;
-	struct userptr_mock_job *job;
-
-	job = userptr_mock_submit_new(range->vm);
-	KUNIT_EXPECT_TRUE(test,
-			  userptr_mock_invalidate(range->obj, range->addr,
-						  range->addr + PAGE_SIZE));
-	KUNIT_ASSERT_NOT_NULL(test, range->obj->finish);
-	userptr_mock_job_end(job);
-
-	unbind = userptr_mock_thread_start(mock, inval_unbind, range->binding);
-	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_blocked(unbind));
-	userptr_mock_invalidate_finish(range->obj);
-	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(unbind));
-	KUNIT_EXPECT_EQ(test, range->vm->present, 0);
-}
-
 /* What is bound between the two passes is not the second one's business. */
 static void inval_bind_meanwhile(struct kunit *test)
 {
@@ -789,7 +760,6 @@ static struct kunit_case drm_userptr_invalidate_tests[] = {
 	KUNIT_CASE(inval_nonblock_dying),
 	KUNIT_CASE(inval_release),
 	KUNIT_CASE(inval_exit_waits_for_job),
-	KUNIT_CASE(inval_unbind_meanwhile),
 	KUNIT_CASE(inval_bind_meanwhile),
 	KUNIT_CASE(inval_other_part_of_window),
 	KUNIT_CASE(inval_storm_of_remaps),

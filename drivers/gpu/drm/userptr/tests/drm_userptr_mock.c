@@ -393,6 +393,9 @@ static void userptr_mock_tlb_wait(struct drm_userptr_vm *base, u64 seqno)
 {
 	struct userptr_mock_vm *vm = to_mock_vm(base);
 
+	if (vm->slow_tlb)
+		wait_for_completion(&vm->let_flush);
+
 	guard(spinlock)(&vm->pt_lock);
 
 	vm->tlb_waits++;
@@ -762,6 +765,7 @@ struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
 	vm->pt = kunit_kcalloc(test, USERPTR_MOCK_VA_PAGES, sizeof(*vm->pt),
 			       GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, vm->pt);
+	init_completion(&vm->let_flush);
 	vm->tlb = kunit_kcalloc(test, USERPTR_MOCK_VA_PAGES, sizeof(*vm->tlb),
 				GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, vm->tlb);
@@ -1048,7 +1052,7 @@ int userptr_mock_init(struct kunit *test)
 	INIT_LIST_HEAD(&mock->jobs);
 	INIT_LIST_HEAD(&mock->threads);
 	xa_init(&mock->iommu);
-	drm_userptr_device_init(&mock->device);
+	KUNIT_ASSERT_EQ(test, 0, drm_userptr_device_init(&mock->device));
 	mock->client = drm_userptr_client_create(&mock->device, 1,
 						 USERPTR_MOCK_MAX_USERPTRS);
 	KUNIT_ASSERT_NOT_NULL(test, mock->client);

@@ -70,6 +70,8 @@ struct userptr_mock_obj {
  * @named: bindings that submissions name, up to the first NULL
  * @rebinds: calls of the rebind op; written with @lock held
  * @rebind_err: what the last one returned; likewise
+ * @slow_tlb: a flush is not over before @let_flush
+ * @let_flush: see @slow_tlb
  * @pt_lock: protects what follows
  * @jobs: list of &userptr_mock_job.vm_link
  * @pt: DMA address of each device page, and bit 0 if present
@@ -96,6 +98,8 @@ struct userptr_mock_vm {
 	struct userptr_mock_binding *named[USERPTR_MOCK_NAMED];
 	unsigned int rebinds;
 	int rebind_err;
+	bool slow_tlb;
+	struct completion let_flush;
 
 	spinlock_t pt_lock;	/* inner */
 	struct list_head jobs;
