@@ -416,7 +416,8 @@ int vgem_engine_run(struct vgem_job *job)
 	while (job->op < job->num_ops) {
 		const struct drm_vgem_op *op = &job->ops[job->op];
 
-		err = run[op->opcode](job, op);
+		/* Not all operations look by themselves, and any may be the first. */
+		err = vgem_engine_poll(job) ?: run[op->opcode](job, op);
 		if (err) {
 			/* One that is dropped with its queue leaves no trace. */
 			if (err < 0 && err != -ECANCELED)
