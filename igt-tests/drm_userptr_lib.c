@@ -174,6 +174,7 @@ int vup_open(void)
 
 void vup_init(struct vup *v, int fd)
 {
+	vup_stop_numa_balancing();
 	v->fd = fd;
 	igt_assert_eq(__vup_vm_create(fd, 0, &v->vm), 0);
 	igt_assert_eq(__vup_queue_create(fd, v->vm, &v->queue), 0);
@@ -181,6 +182,7 @@ void vup_init(struct vup *v, int fd)
 
 void vup_init_long_running(struct vup *v, int fd)
 {
+	vup_stop_numa_balancing();
 	v->fd = fd;
 	igt_assert_eq(__vup_vm_create(fd, DRM_VGEM_VM_CREATE_LONG_RUNNING, &v->vm), 0);
 	igt_assert_eq(__vup_queue_create(fd, v->vm, &v->queue), 0);
@@ -561,9 +563,10 @@ static char task_state(int tid)
 }
 
 /*
- * A task may also sleep for a moment on a lock. It has to be seen asleep many
- * times in a row to count as waiting. @tid is 0 until it is known, @done is set
- * when there is nothing to wait for any more.
+ * A task may also sleep for a moment on a lock, and one that waits may look
+ * around now and then. It has to be seen asleep many times, with few exceptions,
+ * to count as waiting. @tid is 0 until it is known, @done is set when there is
+ * nothing to wait for any more.
  */
 static bool task_in_state(atomic_int *tid, atomic_bool *done, char state)
 {
@@ -575,7 +578,7 @@ static bool task_in_state(atomic_int *tid, atomic_bool *done, char state)
 
 		if (atomic_load(done) || (id && !now) || now == 'Z')
 			return false;
-		seen = now == state ? seen + 1 : 0;
+		seen = now == state ? seen + 1 : max(seen - 10, 0);
 		if (seen == 100)
 			return true;
 		sched_yield();

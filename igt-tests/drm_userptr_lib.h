@@ -181,8 +181,9 @@ void *vup_alloc_windows(size_t size);
  */
 uint32_t *vup_alloc_word(void);
 /*
- * For tests that count invalidations: automatic NUMA balancing makes some of
- * its own. It leaves memory alone that has a policy.
+ * Automatic NUMA balancing invalidates what a task uses, in the task itself: it
+ * would wait for jobs of its own, and counts would be wrong. It leaves memory
+ * alone that has a policy. vup_init() calls this.
  */
 void vup_stop_numa_balancing(void);
 void *vup_map_fixed(void *addr, size_t size, int prot);

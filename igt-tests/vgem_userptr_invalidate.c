@@ -867,7 +867,6 @@ static void dma_gone(enum vup_how how)
 	char *ptr = vup_alloc_windows(size);
 	int none, half, all;
 
-	vup_stop_numa_balancing();
 	none = dma_mappings();
 	vup_bind_how(&v, how, ptr, va, size, false);
 	vup_ok(&v, op_fill(va, 4, 1));
@@ -917,7 +916,6 @@ static void neighbours(enum vup_how how)
 	char *ptr = vup_alloc(3 * page);
 
 	/* One mapping: what is done to its ends splits it around the range. */
-	vup_stop_numa_balancing();
 	vup_bind_how(&v, how, ptr + page, va, page, false);
 	vup_paint(ptr, 3 * page, 20);
 	vup_ok(&v, op_xor(va, page, 0));
@@ -1130,7 +1128,6 @@ static void stats_idle(enum vup_how how)
 	size_t size = 2 * VUP_WINDOW;
 	char *ptr = vup_alloc_windows(size);
 
-	vup_stop_numa_balancing();
 	vup_bind_how(&v, how, ptr, va, size, false);
 	vup_stats(&v, &before);
 	vup_ok(&v, op_fill(va, size, 1));
@@ -1161,7 +1158,6 @@ static void stats_one_window(enum vup_how how, int window)
 	size_t size = 8 * VUP_WINDOW, at = window * VUP_WINDOW + 77 * page;
 	char *ptr = vup_alloc_windows(size);
 
-	vup_stop_numa_balancing();
 	vup_bind_how(&v, how, ptr, va, size, false);
 	/* All windows are populated for any job, but the data need not cost the time. */
 	vup_stats(&v, &before);
@@ -1196,7 +1192,6 @@ static void stats_counters(void)
 	struct vup_caller c;
 	uint32_t syncobj;
 
-	vup_stop_numa_balancing();
 	b.ptr = vup_alloc(page);
 	vup_bind_mem(&v, b.ptr, va, page, 0);
 	vup_bind_mem(&v, word, word_va, page, DRM_VGEM_VM_BIND_READ_ONLY);

@@ -630,8 +630,6 @@ int igt_main()
 		page = vup_page();
 		fd = vup_open();
 		vup_init(&v, fd);
-		/* Some tests count what is looked at. */
-		vup_stop_numa_balancing();
 		scratch = vup_alloc(page);
 		vup_bind_mem(&v, scratch, scratch_va, page, 0);
 	}

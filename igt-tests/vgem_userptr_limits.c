@@ -30,18 +30,27 @@
  * Test category: functionality test
  *
  * SUBTEST: exit-many
- * Description: a process with 100,000 userptrs exits in bounded time, and nothing is left
+ * Description: a process with 20,000 userptrs exits in bounded time, and nothing is left
+ *
+ * SUBTEST: exit-many-long
+ * Description: the same with 100,000
  *
  * SUBTEST: exit-many-bound
+ * Description: the same with 5,000 that are bound and were used
+ *
+ * SUBTEST: exit-many-bound-long
  * Description: the same with 20,000 that are bound and were used
  *
  * SUBTEST: close-many
- * Description: a file with 100,000 userptrs closes in bounded time, and nothing is left
+ * Description: a file with 20,000 userptrs closes in bounded time, and nothing is left
+ *
+ * SUBTEST: close-many-long
+ * Description: the same with 100,000
  *
  * SUBTEST: close-many-storm
- * Description: the same with 10,000 while another thread invalidates in the same process
+ * Description: the same with 2,000 while another thread invalidates in the same process
  *
- * SUBTEST: cap-userptrs
+ * SUBTEST: cap-userptrs-long
  * Description: a file can have as many userptrs as documented, and not one more
  *
  * SUBTEST: memcg-accounted
@@ -92,9 +101,10 @@ static int open_node(void)
 {
 	return open(node, O_RDWR | O_CLOEXEC);
 }
-#define MANY		100000
 /* Making them is not what is tested: under emulation fewer have to do. */
 #define MAKING_NS	(10ull * NSEC_PER_SEC)
+#define MAKING_LONG_NS	(200ull * NSEC_PER_SEC)
+static uint64_t making_ns = MAKING_NS;
 
 /*
  * To let them go may cost as much as it cost to make them, and some more, as
@@ -176,7 +186,7 @@ static int make_many(int file, char *ptr, int count, uint64_t *took)
 	for (n = 0; n < count; n++) {
 		err = __vup_userptr_create(file, (uintptr_t)ptr + (n % 512) * page, page, 0,
 					   &handle);
-		if (err || vup_now_ns() - begin > MAKING_NS)
+		if (err || vup_now_ns() - begin > making_ns)
 			break;
 	}
 	*took = vup_now_ns() - begin;
@@ -205,7 +215,7 @@ static int use_many(int file, char *ptr, int count, uint64_t *took)
 		};
 
 		err = __vup_bind(file, &bind);
-		if (vup_now_ns() - begin > MAKING_NS)
+		if (vup_now_ns() - begin > making_ns)
 			break;
 	}
 	err = err ?: __vup_run(&v, &op, 1);
@@ -757,22 +767,37 @@ int igt_main()
 
 	igt_describe("Broken if the end of a process waits for each of its userptrs.");
 	igt_subtest("exit-many")
-		exit_many(MANY, false);
+		exit_many(20000, false);
 
 	igt_describe("Broken if each binding makes the exit wait.");
 	igt_subtest("exit-many-bound")
-		exit_many(20000, true);
+		exit_many(5000, true);
 
 	igt_describe("Broken if closing a file waits for each of its userptrs.");
 	igt_subtest("close-many")
-		close_many(MANY, false);
+		close_many(20000, false);
 
-	igt_describe("Broken if each userptr that goes waits for its own invalidations.");
+	igt_describe("Broken if it takes more than one invalidation to let go of a userptr.");
 	igt_subtest("close-many-storm")
-		close_many(10000, true);
+		close_many(2000, true);
+
+	igt_fixture()
+		making_ns = MAKING_LONG_NS;
+
+	igt_describe("Broken if the end of a process waits for each of its userptrs.");
+	igt_subtest("exit-many-long")
+		exit_many(100000, false);
+
+	igt_describe("Broken if each binding makes the exit wait.");
+	igt_subtest("exit-many-bound-long")
+		exit_many(20000, true);
+
+	igt_describe("Broken if closing a file waits for each of its userptrs.");
+	igt_subtest("close-many-long")
+		close_many(100000, false);
 
 	igt_describe("Broken if a file can have any number of userptrs.");
-	igt_subtest("cap-userptrs")
+	igt_subtest("cap-userptrs-long")
 		cap_userptrs();
 
 	igt_describe("Broken if kernel memory is at nobody's expense.");

@@ -64,7 +64,8 @@ def run_own(machine, lane, glob=None, job="igt", **options):
     with _share(lane) as share:
         _link_tree(tests, share / "igt")
         _job(share, modules=["vgem", "vkms"], directory="/build/igt", canary=not glob,
-             include=glob_to_regex(glob or "*"), exclude=f"^igt@{CANARY}" + ("" if glob else f"|{LONG}"))
+             include=glob_to_regex(glob or "*"), exclude=f"^igt@{CANARY}" + ("" if glob else f"|{LONG}"),
+             patience=600 if "long" in (glob or "") else 60)
         outcome = _run(machine, lane, share, job, **options)
         results = read(share / "results", lane)
         if not glob:
@@ -111,9 +112,10 @@ def _link_tree(source, target):
             (target / path.name).hardlink_to(path)
 
 
-def _job(share, modules, directory, force="", canary=False, names=None, include=None, exclude=None):
+def _job(share, modules, directory, force="", canary=False, names=None, include=None, exclude=None, patience=60):
     (share / "modules").write_text("\n".join(modules) + "\n")
-    env = [f"TESTS={directory}", f"FORCE={force}", f"CANARY={'^igt@' + CANARY if canary else ''}"]
+    env = [f"TESTS={directory}", f"FORCE={force}", f"CANARY={'^igt@' + CANARY if canary else ''}",
+           f"PATIENCE={patience}"]
     if names is not None:
         (share / "tests").write_text("".join(f"igt@{n}\n" for n in names))
         env.append("SELECT='--test-list /build/tests'")

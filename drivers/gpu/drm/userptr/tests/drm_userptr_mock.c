@@ -758,8 +758,6 @@ struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
 	struct kunit *test = mock->test;
 	struct userptr_mock_vm *vm;
 
-	KUNIT_ASSERT_EQ(test, 0, kunit_attach_mm());
-
 	vm = kunit_kzalloc(test, sizeof(*vm), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, vm);
 	vm->pt = kunit_kcalloc(test, USERPTR_MOCK_VA_PAGES, sizeof(*vm->pt),
@@ -1052,6 +1050,12 @@ int userptr_mock_init(struct kunit *test)
 	INIT_LIST_HEAD(&mock->jobs);
 	INIT_LIST_HEAD(&mock->threads);
 	xa_init(&mock->iommu);
+	KUNIT_ASSERT_EQ(test, 0, kunit_attach_mm());
+	/*
+	 * An mm that khugepaged believes to know already it does not look at:
+	 * tests say themselves when pages are taken away.
+	 */
+	mm_flags_set(MMF_VM_HUGEPAGE, current->mm);
 	KUNIT_ASSERT_EQ(test, 0, drm_userptr_device_init(&mock->device));
 	mock->client = drm_userptr_client_create(&mock->device, 1,
 						 USERPTR_MOCK_MAX_USERPTRS);

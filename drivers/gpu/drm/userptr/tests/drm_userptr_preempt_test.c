@@ -600,7 +600,7 @@ static void preempt_nonblock(struct kunit *test)
 struct preempt_shooting {
 	struct userptr_mock_obj *obj;
 	bool stop;
-	unsigned int seen;
+	bool seen[PREEMPT_TRIES];
 	unsigned int backoff_ms[PREEMPT_TRIES];
 	unsigned long begin[PREEMPT_TRIES];
 };
@@ -609,10 +609,13 @@ static void preempt_shoot(struct userptr_mock_vm *vm)
 {
 	struct preempt_shooting *shooting = vm->hook_data;
 	struct drm_userptr *userptr = &shooting->obj->base;
+	unsigned int i = vm->rebinds - 1;
 
-	if (vm->submit.tries == 1 && shooting->seen < PREEMPT_TRIES) {
-		shooting->begin[shooting->seen] = jiffies;
-		shooting->backoff_ms[shooting->seen++] = vm->preempt.backoff_ms;
+	/* Not seen at all if, on a busy machine, it did not even get here. */
+	if (vm->submit.tries == 1 && i < PREEMPT_TRIES) {
+		shooting->seen[i] = true;
+		shooting->begin[i] = jiffies;
+		shooting->backoff_ms[i] = vm->preempt.backoff_ms;
 	}
 	if (!READ_ONCE(shooting->stop))
 		userptr_mock_invalidate(shooting->obj, userptr->start,
@@ -637,8 +640,8 @@ static void preempt_backoff(struct kunit *test)
 	unsigned long addr = userptr_mock_mmap(mock, PAGE_SIZE);
 	struct preempt_shooting *shooting;
 	struct userptr_mock_queue *queue;
+	unsigned int i, seen = 0;
 	unsigned long end;
-	unsigned int i;
 
 	shooting = kunit_kzalloc(test, sizeof(*shooting), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, shooting);
@@ -657,11 +660,17 @@ static void preempt_backoff(struct kunit *test)
 	mutex_lock(&vm->lock);
 	KUNIT_EXPECT_EQ(test, vm->rebind_err, -EAGAIN);
 	mutex_unlock(&vm->lock);
-	KUNIT_EXPECT_MEMEQ(test, shooting->backoff_ms, expected,
-			   sizeof(expected));
-	for (i = 1; i < PREEMPT_TRIES; i++)
-		KUNIT_EXPECT_GE(test, shooting->begin[i] - shooting->begin[i - 1],
-				msecs_to_jiffies(expected[i]));
+	for (i = 0; i < PREEMPT_TRIES; i++) {
+		if (!shooting->seen[i])
+			continue;
+		seen++;
+		KUNIT_EXPECT_EQ(test, shooting->backoff_ms[i], expected[i]);
+		if (i && shooting->seen[i - 1])
+			KUNIT_EXPECT_GE(test, shooting->begin[i] -
+					      shooting->begin[i - 1],
+					msecs_to_jiffies(expected[i]));
+	}
+	KUNIT_EXPECT_GE(test, seen, PREEMPT_TRIES / 2);
 	KUNIT_EXPECT_FALSE(test, userptr_mock_queue_is_running(queue));
 
 	WRITE_ONCE(shooting->stop, true);
