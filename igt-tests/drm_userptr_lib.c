@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <linux/magic.h>
@@ -616,6 +617,29 @@ bool vup_process_blocked(pid_t pid)
 	atomic_bool done = false;
 
 	return task_in_state(&tid, &done, 'D');
+}
+
+#define CONTROLLERS	"/sys/fs/cgroup/cgroup.subtree_control"
+
+void vup_cgroup_make(const char *max)
+{
+	char text[256];
+
+	igt_require_f(vup_file_read(CONTROLLERS, text, sizeof(text)), "no cgroup2\n");
+	if (!strstr(text, "memory"))
+		igt_require_f(vup_file_write(CONTROLLERS, "+memory"), "no memory controller\n");
+	rmdir(VUP_CGROUP);
+	igt_require_f(!mkdir(VUP_CGROUP, 0700), "cannot make a cgroup\n");
+	igt_assert(vup_file_write(VUP_CGROUP "/memory.max", max));
+}
+
+void vup_cgroup_drop(void)
+{
+	/* Objects that the kernel lets go of in the background keep it busy. */
+	igt_until_timeout(VUP_PATIENCE_S)
+		if (!rmdir(VUP_CGROUP))
+			return;
+	igt_assert_f(false, "cannot remove the cgroup: %s\n", strerror(errno));
 }
 
 void vup_ignore_oom_kill(void)

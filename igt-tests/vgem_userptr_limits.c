@@ -349,32 +349,11 @@ static void still_well(void)
 	vup_unmap(ptr, page);
 }
 
-/* A cgroup of our own. The names are those of version 2. */
-
-#define CGROUP		"/sys/fs/cgroup/vgem_userptr_limits"
-#define CONTROLLERS	"/sys/fs/cgroup/cgroup.subtree_control"
-
 static void cgroup_make(const char *max)
 {
-	char text[256];
-
-	igt_require_f(vup_file_read(CONTROLLERS, text, sizeof(text)), "no cgroup2\n");
-	if (!strstr(text, "memory"))
-		igt_require_f(vup_file_write(CONTROLLERS, "+memory"), "no memory controller\n");
-	rmdir(CGROUP);
-	igt_require_f(!mkdir(CGROUP, 0700), "cannot make a cgroup\n");
-	igt_assert(vup_file_write(CGROUP "/memory.max", max));
+	vup_cgroup_make(max);
 	/* Kernel memory cannot be swapped; what is left should not slow it down. */
-	vup_file_write(CGROUP "/memory.swap.max", "0");
-}
-
-static void cgroup_drop(void)
-{
-	/* Objects that the kernel lets go of in the background keep it busy. */
-	igt_until_timeout(VUP_PATIENCE_S)
-		if (!rmdir(CGROUP))
-			return;
-	igt_assert_f(false, "cannot remove the cgroup: %s\n", strerror(errno));
+	vup_file_write(VUP_CGROUP "/memory.swap.max", "0");
 }
 
 enum kind {
@@ -459,7 +438,7 @@ static pid_t child_in_cgroup(enum kind kind, int count, int report, struct vup_g
 	if (!pid) {
 		int result;
 
-		if (!vup_file_write(CGROUP "/cgroup.procs", "0"))
+		if (!vup_file_write(VUP_CGROUP "/cgroup.procs", "0"))
 			_exit(1);
 		result = make_kind(kind, count);
 		if (write(report, &result, sizeof(result)) != sizeof(result))
@@ -482,11 +461,11 @@ static void memcg_accounted(enum kind kind)
 	cgroup_make("max");
 	vup_gate_init(&done);
 	igt_assert_eq(pipe(pipes), 0);
-	before = vup_file_number(CGROUP "/memory.stat", "kernel");
+	before = vup_file_number(VUP_CGROUP "/memory.stat", "kernel");
 	pid = child_in_cgroup(kind, kinds[kind].count, pipes[1], &done);
 	igt_assert_eq(read(pipes[0], &result, sizeof(result)), sizeof(result));
 	igt_assert_eq(result, 0);
-	after = vup_file_number(CGROUP "/memory.stat", "kernel");
+	after = vup_file_number(VUP_CGROUP "/memory.stat", "kernel");
 	igt_info("%d %ss: %llu KiB\n", kinds[kind].count, kinds[kind].name,
 		 (unsigned long long)(after - before) >> 10);
 	if (kind == KIND_USERPTR)
@@ -500,7 +479,7 @@ static void memcg_accounted(enum kind kind)
 	vup_gate_fini(&done);
 	close(pipes[0]);
 	close(pipes[1]);
-	cgroup_drop();
+	vup_cgroup_drop();
 }
 
 static void memcg_contained(enum kind kind)
@@ -526,10 +505,10 @@ static void memcg_contained(enum kind kind)
 	if (WIFSIGNALED(status)) {
 		igt_assert_eq(WTERMSIG(status), SIGKILL);
 		igt_info("was killed\n");
-		igt_assert_lt_u64(0, vup_file_number(CGROUP "/memory.events", "oom_kill"));
+		igt_assert_lt_u64(0, vup_file_number(VUP_CGROUP "/memory.events", "oom_kill"));
 	}
 	close(pipes[0]);
-	cgroup_drop();
+	vup_cgroup_drop();
 
 	still_well();
 }

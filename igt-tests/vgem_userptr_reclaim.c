@@ -39,6 +39,9 @@
  * SUBTEST: read-only-clean
  * Description: a read-only userptr leaves pages clean, a writable one makes them dirty
  *
+ * SUBTEST: accessed
+ * Description: of equally old memory reclaim prefers what neither CPU nor device uses
+ *
  * SUBTEST: storm-pageout
  * Description: another process pages memory out as fast as it can while jobs write to it
  */
@@ -277,6 +280,70 @@ static void read_only_clean(enum vup_how how)
 	close(memfd);
 }
 
+static size_t count_swapped(const char *ptr, size_t size)
+{
+	size_t out = 0;
+
+	for (size_t at = 0; at < size; at += page)
+		out += swapped_out(ptr + at);
+	return out;
+}
+
+/*
+ * In a child that is alone in a cgroup. Two halves, one of which the device
+ * uses; then a quarter of both together has to go.
+ */
+static void use_half(enum vup_how how, size_t size, size_t out[2])
+{
+	char *ptr[2], amount[32];
+
+	if (!vup_file_write(VUP_CGROUP "/cgroup.procs", "0"))
+		_exit(1);
+	for (int i = 0; i < 2; i++) {
+		ptr[i] = vup_alloc(size);
+		madvise(ptr[i], size, MADV_NOHUGEPAGE);
+		vup_paint(ptr[i], size, 54 + i);
+	}
+	vup_bind_how(&v, how, ptr[0], va, size, false);
+	/* What was just written to is young. The first look at it only notes that. */
+	snprintf(amount, sizeof(amount), "%zu", size / 2);
+	for (int i = 0; i < 8 && out[0] + out[1] < size / page / 4; i++) {
+		vup_ok(&v, op_xor(va, size, 1));
+		vup_file_write(VUP_CGROUP "/memory.reclaim", amount);
+		for (int half = 0; half < 2; half++)
+			out[half] = count_swapped(ptr[half], size);
+	}
+	vup_unbind(&v, va, size);
+	_exit(0);
+}
+
+static void accessed(enum vup_how how)
+{
+	size_t size = 2048 * page;
+	size_t *out = (size_t *)vup_map_memfd(NULL, vup_memfd(page), page, 0);
+	int status, file;
+	pid_t pid;
+
+	igt_require_f(vup_have_swap(), "no swap to reclaim pages to\n");
+	vup_cgroup_make("max");
+	igt_require_f(!access(VUP_CGROUP "/memory.reclaim", W_OK), "no memory.reclaim\n");
+	pid = vup_fork();
+	if (!pid) {
+		file = drm_open_driver(DRIVER_VGEM);
+		vup_init(&v, file);
+		use_half(how, size, out);
+	}
+	igt_assert_eq(waitpid(pid, &status, 0), pid);
+	igt_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	vup_cgroup_drop();
+
+	igt_info("of %zu pages each, %zu that the device uses and %zu others were paged out\n",
+		 size / page, out[0], out[1]);
+	igt_assert_lt_u64(0, out[1]);
+	igt_assert_lt_u64(2 * out[0], out[1]);
+	vup_unmap(out, page);
+}
+
 static void storm_pageout(enum vup_how how)
 {
 	/* More than a CPU keeps to itself before others may reclaim it */
@@ -383,6 +450,12 @@ int igt_main()
 		for (int how = 0; how < VUP_HOWS; how++)
 			igt_dynamic(vup_how_name[how])
 				read_only_clean(how);
+
+	igt_describe("Broken if what only the device uses looks cold to reclaim.");
+	igt_subtest_with_dynamic("accessed")
+		for (int how = 0; how < VUP_HOWS; how++)
+			igt_dynamic(vup_how_name[how])
+				accessed(how);
 
 	igt_describe("Broken if submissions give up because the kernel reclaims "
 		     "(fbsd:9b34556cf3, fbsd:2f467baccb).");
