@@ -261,9 +261,9 @@ static void drm_userptr_inval_add(struct drm_userptr *userptr,
 	inval->jobs[inval->nr_jobs].ledger = ledger;
 	inval->nr_jobs++;
 
-	drm_userptr_ledger_enable_signaling(ledger);
 	if (!drm_userptr_ledger_signaled(ledger))
 		drm_userptr_vm_count(vm, fence_waits);
+	drm_userptr_ledger_enable_signaling(ledger);
 }
 
 /* Returns true if there is nothing to wait for. */

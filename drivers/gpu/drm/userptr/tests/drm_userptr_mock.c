@@ -52,11 +52,22 @@ static void userptr_mock_violation(struct userptr_mock *mock, const char *what)
  * The process
  */
 
+static void userptr_mock_attach_mm(struct kunit *test)
+{
+	KUNIT_ASSERT_EQ(test, 0, kunit_attach_mm());
+	/*
+	 * An mm that khugepaged believes to know already it does not look at:
+	 * tests say themselves when pages are taken away.
+	 */
+	mm_flags_set(MMF_VM_HUGEPAGE, current->mm);
+}
+
 /* Anonymous memory from a window's start on; the window after it is free. */
 unsigned long userptr_mock_mmap(struct userptr_mock *mock, unsigned long size)
 {
 	unsigned long addr, start;
 
+	userptr_mock_attach_mm(mock->test);
 	addr = kunit_vm_mmap(mock->test, NULL, 0,
 			     size + 2 * DRM_USERPTR_WINDOW_SIZE, PROT_NONE,
 			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
@@ -758,6 +769,7 @@ struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
 	struct kunit *test = mock->test;
 	struct userptr_mock_vm *vm;
 
+	userptr_mock_attach_mm(test);
 	vm = kunit_kzalloc(test, sizeof(*vm), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, vm);
 	vm->pt = kunit_kcalloc(test, USERPTR_MOCK_VA_PAGES, sizeof(*vm->pt),
@@ -1050,12 +1062,6 @@ int userptr_mock_init(struct kunit *test)
 	INIT_LIST_HEAD(&mock->jobs);
 	INIT_LIST_HEAD(&mock->threads);
 	xa_init(&mock->iommu);
-	KUNIT_ASSERT_EQ(test, 0, kunit_attach_mm());
-	/*
-	 * An mm that khugepaged believes to know already it does not look at:
-	 * tests say themselves when pages are taken away.
-	 */
-	mm_flags_set(MMF_VM_HUGEPAGE, current->mm);
 	KUNIT_ASSERT_EQ(test, 0, drm_userptr_device_init(&mock->device));
 	mock->client = drm_userptr_client_create(&mock->device, 1,
 						 USERPTR_MOCK_MAX_USERPTRS);
