@@ -58,12 +58,11 @@ static int fake_enter(dma_addr_t addr, phys_addr_t phys, size_t size)
 	if (fake_fails())
 		return -ENOMEM;
 
-	for (i = 0; i < size / PAGE_SIZE; i++) {
-		/* Taken, or out of memory: neither is the code's business. */
-		KUNIT_ASSERT_EQ(mock->test, 0,
+	/* Taken, or out of memory? No assertion: its caller holds locks. */
+	for (i = 0; i < size / PAGE_SIZE; i++)
+		KUNIT_EXPECT_EQ(mock->test, 0,
 				xa_insert(&mock->iommu, addr / PAGE_SIZE + i,
 					  phys_to_page(phys) + i, GFP_NOWAIT));
-	}
 	fake.links++;
 
 	return 0;
@@ -430,6 +429,187 @@ static void dma_share_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vm[1]->present, PAGES);
 }
 
+/* Fail the allocation or step that makes it zero; zero for none. */
+static unsigned int dma_nth;
+
+static bool dma_should_fail(void)
+{
+	return dma_nth && !--dma_nth;
+}
+
+/* Addresses have to be remembered, and there is no memory for that. */
+static void dma_scattered_no_memory(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	unsigned int nth, failures = 0;
+	struct userptr_mock_obj *obj;
+	struct userptr_mock_vm *vm;
+
+	fake_init(test);
+	fake.no_room = true;
+	vm = userptr_mock_vm_new(mock);
+	obj = fake_three_windows(vm);
+	/* From here on the device is known to be of that kind. */
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm));
+
+	kunit_activate_static_stub(test, drm_userptr_should_fail,
+				   dma_should_fail);
+	for (nth = 1; nth < 1000; nth++) {
+		bool failed;
+		int err;
+
+		userptr_mock_invalidate(obj, obj->base.start, obj->base.end);
+		KUNIT_EXPECT_EQ(test, fake_pages(mock), 0);
+		dma_nth = nth;
+		err = userptr_mock_submit_done(vm);
+		failed = !dma_nth;
+		dma_nth = 0;
+
+		KUNIT_EXPECT_TRUE_MSG(test, !err || (failed && err == -ENOMEM),
+				      "step %u: %d", nth, err);
+		if (!err)
+			KUNIT_EXPECT_EQ(test, PAGES,
+					userptr_mock_matches(vm, 0,
+							     PAGES * PAGE_SIZE,
+							     TAG));
+		failures += !!err;
+		if (!failed)
+			break;
+	}
+	KUNIT_EXPECT_LT(test, nth, 1000);
+	/* For each window: its pages, its runs, the copy of those, addresses. */
+	KUNIT_EXPECT_GE(test, failures, 3 * 4);
+}
+
+/**
+ * struct dma_hit - an invalidation in the middle of sharing a window
+ * @obj: of what
+ * @maps: runs that the second device was given
+ * @due: the next allocation is the one for the addresses
+ * @hits: so often was it invalidated
+ */
+static struct dma_hit {
+	struct userptr_mock_obj *obj;
+	unsigned int maps;
+	bool due;
+	unsigned int hits;
+} dma_hit;
+
+static dma_addr_t dma_hit_map_phys(struct device *dev, phys_addr_t phys,
+				   size_t size, enum dma_data_direction dir)
+{
+	/* The second run's offset is not the first one's. */
+	if (++dma_hit.maps == 2)
+		dma_hit.due = true;
+
+	return fake_map_phys(dev, phys, size, dir);
+}
+
+static bool dma_hit_should_fail(void)
+{
+	if (dma_hit.due) {
+		dma_hit.due = false;
+		dma_hit.hits++;
+		userptr_mock_invalidate(dma_hit.obj, dma_hit.obj->base.start,
+					dma_hit.obj->base.end);
+	}
+
+	return false;
+}
+
+/* A window that another device has is gone before it is mapped for this one. */
+static void dma_share_hit(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct device *other = userptr_mock_dev_new(mock, "userptr_mock_other");
+	struct userptr_mock_vm *vm[2];
+
+	fake_init(test);
+	vm[0] = userptr_mock_vm_new(mock);
+	dma_hit = (struct dma_hit) { .obj = fake_three_windows(vm[0]) };
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm[0]));
+
+	mock->iommu_dev = other;
+	fake.no_room = true;
+	/* There is one table for all; the first device's are below. */
+	fake.next = SZ_1G;
+	kunit_deactivate_static_stub(test, drm_userptr_dma_map_phys);
+	kunit_activate_static_stub(test, drm_userptr_dma_map_phys,
+				   dma_hit_map_phys);
+	kunit_activate_static_stub(test, drm_userptr_should_fail,
+				   dma_hit_should_fail);
+	vm[1] = userptr_mock_vm_new_on(mock, other, 0);
+	userptr_mock_bind_all(vm[1], dma_hit.obj, 0);
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm[1]));
+
+	KUNIT_EXPECT_EQ(test, dma_hit.hits, 1);
+	KUNIT_EXPECT_EQ(test, vm[0]->present, 0);
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm[1], 0, PAGES * PAGE_SIZE, TAG));
+}
+
+/**
+ * struct dma_race - somebody else binds on the same device, a little earlier
+ * @vm: where
+ * @obj: what
+ * @winner: its binding, while @err is zero
+ * @err: what came of it, positive before it happened
+ */
+static struct dma_race {
+	struct userptr_mock_vm *vm;
+	struct userptr_mock_obj *obj;
+	struct drm_userptr_binding winner;
+	int err;
+} dma_race;
+
+static struct dma_iova_state dma_race_iova_alloc(struct device *dev,
+						 size_t size)
+{
+	if (dma_race.err > 0) {
+		dma_race.err = 0;
+		dma_race.err = drm_userptr_binding_init(&dma_race.winner,
+							&dma_race.vm->base,
+							&dma_race.obj->base,
+							dma_race.obj->base.start,
+							PAGE_SIZE, 0);
+	}
+
+	return fake_iova_alloc(dev, size);
+}
+
+/* Two bindings at once are the first on a device: it has one mapping. */
+static void dma_first_binding_races(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	unsigned long addr = userptr_mock_mmap(mock, PAGE_SIZE);
+	struct drm_userptr_binding *loser;
+
+	fake_init(test);
+	loser = kunit_kzalloc(test, sizeof(*loser), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, loser);
+	dma_race = (struct dma_race) {
+		.vm = userptr_mock_vm_new(mock),
+		.obj = userptr_mock_obj_new(mock, addr, PAGE_SIZE, 0),
+		.err = 1,
+	};
+	kunit_deactivate_static_stub(test, drm_userptr_iova_alloc);
+	kunit_activate_static_stub(test, drm_userptr_iova_alloc,
+				   dma_race_iova_alloc);
+
+	KUNIT_ASSERT_EQ(test, 0,
+			drm_userptr_binding_init(loser, &dma_race.vm->base,
+						 &dma_race.obj->base, addr,
+						 PAGE_SIZE, 0));
+	KUNIT_ASSERT_EQ(test, dma_race.err, 0);
+	KUNIT_EXPECT_PTR_EQ(test, loser->dma, dma_race.winner.dma);
+	KUNIT_EXPECT_EQ(test, fake.iovas, 1);
+
+	drm_userptr_binding_fini(&dma_race.winner);
+	KUNIT_EXPECT_EQ(test, fake.iovas, 1);
+	drm_userptr_binding_fini(loser);
+	KUNIT_EXPECT_EQ(test, fake.iovas, 0);
+}
+
 static struct kunit_case drm_userptr_dma_tests[] = {
 	KUNIT_CASE(dma_iova),
 	KUNIT_CASE(dma_iova_unbind),
@@ -439,6 +619,9 @@ static struct kunit_case drm_userptr_dma_tests[] = {
 	KUNIT_CASE(dma_scattered_fails),
 	KUNIT_CASE(dma_two_devices),
 	KUNIT_CASE(dma_share_fails),
+	KUNIT_CASE(dma_scattered_no_memory),
+	KUNIT_CASE(dma_share_hit),
+	KUNIT_CASE(dma_first_binding_races),
 	{ }
 };
 
