@@ -68,10 +68,35 @@ static void init_arguments(struct kunit *test)
 		drm_userptr_fini(userptr);
 }
 
+static void init_op_range(struct drm_userptr_binding *binding, u64 addr,
+			  u64 size)
+{
+}
+
+static void init_op_map(struct drm_userptr_binding *binding, u64 addr,
+			dma_addr_t dma, u64 size)
+{
+}
+
+static u64 init_op_submit(struct drm_userptr_vm *vm)
+{
+	return 0;
+}
+
+static void init_op_wait(struct drm_userptr_vm *vm, u64 seqno)
+{
+}
+
+static const struct drm_userptr_vm_ops init_ops = {
+	.map = init_op_map,
+	.zap = init_op_range,
+	.tlb_submit = init_op_submit,
+	.tlb_wait = init_op_wait,
+};
+
 /* A kernel thread has no memory to offer, nor anybody to belong to. */
 static void init_without_mm(struct kunit *test)
 {
-	static const struct drm_userptr_vm_ops no_ops;
 	struct userptr_mock *mock = test->priv;
 	struct drm_userptr *userptr;
 	struct drm_userptr_vm *vm;
@@ -86,7 +111,7 @@ static void init_without_mm(struct kunit *test)
 			drm_userptr_init(userptr, mock->dev, SZ_1G, PAGE_SIZE,
 					 0));
 	KUNIT_EXPECT_EQ(test, -EINVAL,
-			drm_userptr_vm_init(vm, mock->dev, &no_ops, 0));
+			drm_userptr_vm_init(vm, mock->dev, &init_ops, 0));
 }
 
 /* Would need the cache or a bounce buffer synced while the CPU writes. */
@@ -107,19 +132,66 @@ static void init_device_not_coherent(struct kunit *test)
 			drm_userptr_init(&userptr, dev, SZ_1G, PAGE_SIZE, 0));
 }
 
+/* A device that cannot address the memory there is: bounce buffers. */
+static struct device *init_narrow_device(struct kunit *test)
+{
+	struct device *dev;
+
+	dev = userptr_mock_dev_new(test->priv, "userptr_mock_narrow");
+	/* Not by dma_set_mask(), which may refuse what is of no use. */
+	*dev->dma_mask = DMA_BIT_MASK(PAGE_SHIFT + 1);
+	KUNIT_ASSERT_TRUE(test, dma_addressing_limited(dev));
+
+	return dev;
+}
+
 static void init_device_cannot_reach_memory(struct kunit *test)
 {
-	struct userptr_mock *mock = test->priv;
-	struct drm_userptr userptr = {};
+	struct drm_userptr *userptr;
 
+	userptr = kunit_kzalloc(test, sizeof(*userptr), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, userptr);
 	KUNIT_ASSERT_EQ(test, 0, kunit_attach_mm());
-	if (dma_set_mask_and_coherent(mock->dev, DMA_BIT_MASK(24)) ||
-	    !dma_addressing_limited(mock->dev))
-		kunit_skip(test, "no memory out of reach");
 
 	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
-			drm_userptr_init(&userptr, mock->dev, SZ_1G, PAGE_SIZE,
-					 0));
+			drm_userptr_init(userptr, init_narrow_device(test),
+					 SZ_1G, PAGE_SIZE, 0));
+}
+
+/* Every op is needed, whichever is missing. */
+static void init_vm(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct drm_userptr_vm_ops ops[5];
+	struct drm_userptr_vm *vm;
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, 0, kunit_attach_mm());
+	vm = kunit_kzalloc(test, sizeof(*vm), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vm);
+
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		ops[i] = init_ops;
+	ops[0].map = NULL;
+	ops[1].zap = NULL;
+	ops[2].tlb_submit = NULL;
+	ops[3].tlb_wait = NULL;
+	for (i = 0; i < ARRAY_SIZE(ops) - 1; i++)
+		KUNIT_EXPECT_EQ_MSG(test, -EINVAL,
+				    drm_userptr_vm_init(vm, mock->dev, &ops[i],
+							0),
+				    "op %u", i);
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			drm_userptr_vm_init(vm, mock->dev, &ops[i], BIT(2)));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			drm_userptr_vm_init(vm, mock->dev, &ops[i],
+					    DRM_USERPTR_VM_HOLES | BIT(31)));
+
+	KUNIT_ASSERT_EQ(test, 0,
+			drm_userptr_vm_init(vm, mock->dev, &ops[i],
+					    DRM_USERPTR_VM_HOLES |
+					    DRM_USERPTR_VM_EXPLICIT));
+	drm_userptr_vm_fini(vm);
 }
 
 static void init_owner(struct kunit *test)
@@ -145,7 +217,6 @@ static void init_binding(struct kunit *test)
 	struct userptr_mock_vm *vm = userptr_mock_vm_new(mock);
 	struct drm_userptr_binding binding = {};
 	struct userptr_mock_obj *obj;
-	struct device *other;
 
 	/* From the second page to the last but one. */
 	obj = userptr_mock_obj_new(mock, addr + PAGE_SIZE,
@@ -170,12 +241,12 @@ static void init_binding(struct kunit *test)
 	TRY(0, addr + SZ_4M - 2 * PAGE_SIZE, PAGE_SIZE);
 	drm_userptr_binding_fini(&binding);
 
-	/* A device that nobody set a DMA mask for may need syncs. */
-	other = kunit_device_register(test, "userptr_mock_other");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, other);
-	vm->base.dev = other;
-	if (IS_ENABLED(CONFIG_DMA_NEED_SYNC))
-		TRY(-EOPNOTSUPP, addr + PAGE_SIZE, PAGE_SIZE);
+	vm->base.dev = init_narrow_device(test);
+	TRY(-EOPNOTSUPP, addr + PAGE_SIZE, PAGE_SIZE);
+	/* With fences of its own there is more to give back. */
+	vm->base.flags |= DRM_USERPTR_VM_EXPLICIT;
+	TRY(-EOPNOTSUPP, addr + PAGE_SIZE, PAGE_SIZE);
+	vm->base.flags &= ~DRM_USERPTR_VM_EXPLICIT;
 	vm->base.dev = mock->dev;
 #undef TRY
 }
@@ -291,6 +362,7 @@ static struct kunit_case drm_userptr_init_tests[] = {
 	KUNIT_CASE(init_without_mm),
 	KUNIT_CASE(init_device_not_coherent),
 	KUNIT_CASE(init_device_cannot_reach_memory),
+	KUNIT_CASE(init_vm),
 	KUNIT_CASE(init_owner),
 	KUNIT_CASE(init_binding),
 	KUNIT_CASE(probe_mapped),
