@@ -344,6 +344,9 @@ static void inval_many_vms(struct kunit *test)
 	vm[0] = range->vm;
 	for (i = 1; i < ARRAY_SIZE(vm); i++)
 		vm[i] = inval_second_vm(test, range->obj);
+	/* What is elsewhere is passed by. */
+	userptr_mock_bind(vm[last], range->obj, range->addr + SZ_4M, SZ_2M,
+			  SZ_8M);
 	for (i = 0; i < ARRAY_SIZE(vm); i++)
 		job[i] = userptr_mock_submit_new(vm[i]);
 
@@ -355,12 +358,15 @@ static void inval_many_vms(struct kunit *test)
 	/* Nobody took note of this one's job, yet it is waited for. */
 	KUNIT_EXPECT_TRUE(test, userptr_mock_job_waited(job[last]));
 	KUNIT_EXPECT_EQ(test, vm[0]->present, 3 * PAGES);
-	KUNIT_EXPECT_EQ(test, vm[last]->present, 3 * PAGES);
+	KUNIT_EXPECT_EQ(test, vm[last]->present, 4 * PAGES);
 	userptr_mock_job_end(job[last]);
 
 	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(munmap));
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_present(vm[last], SZ_8M, SZ_2M));
 	for (i = 0; i < ARRAY_SIZE(vm); i++) {
-		KUNIT_EXPECT_EQ(test, vm[i]->present, PAGES);
+		KUNIT_EXPECT_EQ(test, PAGES,
+				userptr_mock_present(vm[i], 0, INVAL_SIZE));
 		/* The TLB, too */
 		KUNIT_EXPECT_EQ(test, PAGES,
 				userptr_mock_matches(vm[i], 0, INVAL_SIZE, TAG));
@@ -538,6 +544,37 @@ static void inval_nonblock_locked(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test,
 			  userptr_mock_invalidate_nonblock(range->obj,
 							   range->addr, end));
+}
+
+/* A VM with two bindings that are hit is locked and unlocked once. */
+static void inval_nonblock_twice_in_vm(struct kunit *test)
+{
+	struct inval_range *range = inval_range_new(test);
+	unsigned long end = range->addr + SZ_2M;
+	struct userptr_mock_vm *vm = range->vm, *other;
+
+	/* Not hit, hit once more, and after that another VM. */
+	userptr_mock_bind(vm, range->obj, range->addr + SZ_4M, SZ_2M, SZ_8M);
+	userptr_mock_bind(vm, range->obj, range->addr, SZ_2M, SZ_8M + SZ_2M);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm));
+	other = inval_second_vm(test, range->obj);
+	KUNIT_ASSERT_EQ(test, vm->present, 5 * PAGES);
+
+	down_read(&other->base.notifier_lock);
+	inval_expect_refused(test, range, range->addr, end);
+	/* Nobody has it any more, and once is enough for that. */
+	KUNIT_ASSERT_TRUE(test, down_write_trylock(&vm->base.notifier_lock));
+	up_write(&vm->base.notifier_lock);
+	up_read(&other->base.notifier_lock);
+
+	KUNIT_EXPECT_TRUE(test,
+			  userptr_mock_invalidate_nonblock(range->obj,
+							   range->addr, end));
+	KUNIT_EXPECT_EQ(test, vm->present, 3 * PAGES);
+	KUNIT_EXPECT_EQ(test, PAGES, userptr_mock_present(vm, SZ_8M, SZ_4M));
+	KUNIT_EXPECT_EQ(test, other->present, 2 * PAGES);
+	KUNIT_ASSERT_TRUE(test, down_write_trylock(&vm->base.notifier_lock));
+	up_write(&vm->base.notifier_lock);
 }
 
 /* What no device has is had for nothing, whatever else is going on. */
@@ -756,6 +793,7 @@ static struct kunit_case drm_userptr_invalidate_tests[] = {
 	KUNIT_CASE(inval_nonblock_busy),
 	KUNIT_CASE(inval_nonblock_one_vm_busy),
 	KUNIT_CASE(inval_nonblock_locked),
+	KUNIT_CASE(inval_nonblock_twice_in_vm),
 	KUNIT_CASE(inval_nonblock_unused),
 	KUNIT_CASE(inval_nonblock_dying),
 	KUNIT_CASE(inval_release),
