@@ -140,9 +140,31 @@ static void inject_vm(struct kunit *test)
 	inject_each(test, inject_do_vm, vm, may, ARRAY_SIZE(may));
 }
 
+static int inject_do_client(void *arg)
+{
+	struct drm_userptr_client *client;
+	struct userptr_mock *mock = arg;
+
+	client = drm_userptr_client_create(&mock->device, 2, 1);
+	if (!client)
+		return -ENOMEM;
+	drm_userptr_client_put(client);
+
+	return 0;
+}
+
+static void inject_client(struct kunit *test)
+{
+	static const int may[] = { -ENOMEM };
+
+	inject_each(test, inject_do_client, test->priv, may, ARRAY_SIZE(may));
+}
+
+/* Two windows of memory, and where they are bound */
 struct inject_range {
 	struct userptr_mock_vm *vm;
 	struct userptr_mock_obj *obj;
+	struct userptr_mock_binding *binding;
 	unsigned long addr;
 };
 
@@ -157,21 +179,71 @@ static int inject_do_binding(void *arg)
 				       SZ_4M);
 	if (!err)
 		drm_userptr_binding_fini(&binding);
+	else
+		KUNIT_EXPECT_TRUE(range->obj->mock->test,
+				  list_empty(&range->obj->base.dmas));
 
 	return err;
 }
+
+/* Kinds of VMs, of which some take more */
+static const u32 inject_vm_flags[] = {
+	0,
+	DRM_USERPTR_VM_HOLES,
+	DRM_USERPTR_VM_EXPLICIT,
+};
 
 static void inject_binding(struct kunit *test)
 {
 	struct userptr_mock *mock = test->priv;
 	struct inject_range range = {
 		.addr = userptr_mock_mmap(mock, SZ_4M),
-		.vm = userptr_mock_vm_new(mock),
 	};
 	static const int may[] = { -ENOMEM };
+	unsigned int i;
 
 	range.obj = userptr_mock_obj_new(mock, range.addr, SZ_4M, 0);
-	inject_each(test, inject_do_binding, &range, may, ARRAY_SIZE(may));
+	for (i = 0; i < ARRAY_SIZE(inject_vm_flags); i++) {
+		range.vm = userptr_mock_vm_new_on(mock, mock->dev,
+						  inject_vm_flags[i]);
+		inject_each(test, inject_do_binding, &range, may,
+			    ARRAY_SIZE(may));
+	}
+}
+
+static void inject_range_init(struct kunit *test, struct inject_range *range,
+			      u32 vm_flags)
+{
+	struct userptr_mock *mock = test->priv;
+
+	range->addr = userptr_mock_mmap(mock, SZ_4M);
+	userptr_mock_fill(mock, range->addr, SZ_4M, TAG);
+	range->vm = userptr_mock_vm_new_on(mock, mock->dev, vm_flags);
+	range->obj = userptr_mock_obj_new(mock, range->addr, SZ_4M, 0);
+	range->binding = userptr_mock_bind_all(range->vm, range->obj, 0);
+	if (vm_flags & DRM_USERPTR_VM_EXPLICIT)
+		range->vm->named[0] = range->binding;
+}
+
+/* Nothing was published, and the next submission looks at all of it again. */
+static void inject_expect_nothing(struct inject_range *range,
+				  struct userptr_mock_job *job)
+{
+	struct userptr_mock_vm *vm = range->vm;
+	struct kunit *test = vm->mock->test;
+
+	KUNIT_EXPECT_FALSE(test, vm->submit.committed);
+	KUNIT_EXPECT_TRUE(test, list_empty(&job->vm_link));
+	KUNIT_EXPECT_EQ(test, kref_read(&job->fence.refcount), 1);
+	KUNIT_EXPECT_TRUE(test,
+			  list_is_singular(&vm->base.invalidated) &&
+			  !list_empty(&range->binding->base.vm_link));
+	KUNIT_EXPECT_TRUE(test, list_empty(&vm->base.dead));
+	KUNIT_EXPECT_TRUE(test, list_empty(&range->binding->base.submit_link));
+	KUNIT_EXPECT_EQ(test, range->binding->base.error, 0);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&vm->submit.holds));
+	KUNIT_EXPECT_NULL(test, range->obj->base.populator);
+	KUNIT_EXPECT_EQ(test, vm->present, 0);
 }
 
 /*
@@ -199,7 +271,7 @@ static int inject_do_submit(void *arg)
 		KUNIT_EXPECT_EQ(test, 2 * PAGES,
 				userptr_mock_matches(vm, 0, SZ_4M, TAG));
 	else
-		KUNIT_EXPECT_TRUE(test, list_empty(&job->vm_link));
+		inject_expect_nothing(range, job);
 	userptr_mock_job_end(job);
 	inject_nth = nth;
 
@@ -208,20 +280,72 @@ static int inject_do_submit(void *arg)
 
 static void inject_submit(struct kunit *test)
 {
-	struct userptr_mock *mock = test->priv;
-	struct inject_range range = {
-		.addr = userptr_mock_mmap(mock, SZ_4M),
-		.vm = userptr_mock_vm_new(mock),
-	};
 	static const int may[] = { 0, -ENOMEM };
+	struct inject_range range;
+	unsigned int i;
 
-	userptr_mock_fill(mock, range.addr, SZ_4M, TAG);
-	range.obj = userptr_mock_obj_new(mock, range.addr, SZ_4M, 0);
-	userptr_mock_bind_all(range.vm, range.obj, 0);
-	inject_each(test, inject_do_submit, &range, may, ARRAY_SIZE(may));
+	for (i = 0; i < ARRAY_SIZE(inject_vm_flags); i++) {
+		inject_range_init(test, &range, inject_vm_flags[i]);
+		inject_each(test, inject_do_submit, &range, may,
+			    ARRAY_SIZE(may));
+		/* Some of it was trouble that a submission gets over. */
+		KUNIT_EXPECT_LT(test, 0,
+				atomic64_read(&range.vm->base.stats.retries));
+	}
+}
 
-	/* Some of it was trouble that a submission gets over by itself. */
-	KUNIT_EXPECT_GT(test, atomic64_read(&range.vm->base.stats.retries), 0);
+struct inject_queue {
+	struct inject_range range;
+	struct userptr_mock_queue *queue;
+};
+
+/*
+ * The worker that resumes queues, from nothing. It answers to nobody and tries
+ * again by itself, so what it was told is found out by counting.
+ */
+static int inject_do_rebind(void *arg)
+{
+	struct inject_queue *inject = arg;
+	struct inject_range *range = &inject->range;
+	struct userptr_mock_queue *queue = inject->queue;
+	struct userptr_mock_vm *vm = range->vm;
+	unsigned int nth = inject_nth, resumes, rebinds, failures;
+	struct kunit *test = vm->mock->test;
+
+	inject_nth = 0;
+	mutex_lock(&vm->lock);
+	KUNIT_EXPECT_EQ(test, 0, drm_userptr_vm_wait_idle(&vm->base));
+	userptr_mock_invalidate(range->obj, range->addr, range->addr + SZ_4M);
+	resumes = queue->resumes;
+	rebinds = vm->rebinds;
+	/* The worker waits for the lock to be dropped. */
+	WRITE_ONCE(inject_nth, nth);
+	mutex_unlock(&vm->lock);
+
+	KUNIT_EXPECT_TRUE(test, userptr_mock_queue_resumed(queue, resumes + 1));
+	flush_delayed_work(&vm->preempt.work);
+	KUNIT_EXPECT_EQ(test, vm->rebind_err, 0);
+	KUNIT_EXPECT_EQ(test, vm->preempt.backoff_ms, 0);
+	KUNIT_EXPECT_EQ(test, queue->resumes, resumes + 1);
+	KUNIT_EXPECT_EQ(test, queue->present, 2 * PAGES);
+	KUNIT_EXPECT_EQ(test, 2 * PAGES,
+			userptr_mock_matches(vm, 0, SZ_4M, TAG));
+	failures = vm->rebinds - rebinds - 1;
+	KUNIT_EXPECT_LE(test, failures, 1);
+
+	return failures ? -ENOMEM : 0;
+}
+
+static void inject_rebind(struct kunit *test)
+{
+	static const int may[] = { 0, -ENOMEM };
+	struct inject_queue inject;
+
+	inject_range_init(test, &inject.range, DRM_USERPTR_VM_HOLES);
+	inject.queue = userptr_mock_queue_new(inject.range.vm);
+	drm_userptr_preempt_kick(&inject.range.vm->preempt);
+	KUNIT_ASSERT_TRUE(test, userptr_mock_queue_resumed(inject.queue, 1));
+	inject_each(test, inject_do_rebind, &inject, may, ARRAY_SIZE(may));
 }
 
 static int inject_do_probe(void *arg)
@@ -253,9 +377,11 @@ static void inject_probe(struct kunit *test)
 static struct kunit_case drm_userptr_inject_tests[] = {
 	KUNIT_CASE(inject_init),
 	KUNIT_CASE(inject_pin),
+	KUNIT_CASE(inject_client),
 	KUNIT_CASE(inject_vm),
 	KUNIT_CASE(inject_binding),
 	KUNIT_CASE(inject_submit),
+	KUNIT_CASE(inject_rebind),
 	KUNIT_CASE(inject_probe),
 	{ }
 };
