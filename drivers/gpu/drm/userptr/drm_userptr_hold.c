@@ -131,7 +131,8 @@ void drm_userptr_hold_window(struct drm_userptr_submit *submit,
 	}
 
 	/* What was held before is of a mapping that is gone. */
-	old = xa_store(&submit->holds, index, hold, GFP_KERNEL_ACCOUNT);
+	old = drm_userptr_should_fail() ? XA_ERROR(-ENOMEM) :
+	      xa_store(&submit->holds, index, hold, GFP_KERNEL_ACCOUNT);
 	if (xa_is_err(old))
 		drm_userptr_hold_free(hold);
 	else
