@@ -220,6 +220,53 @@ static void client_fini_async(struct kunit *test)
 							    USERPTR_MOCK_SOON));
 }
 
+static void client_hit_once(struct userptr_mock_vm *vm)
+{
+	struct userptr_mock_obj *obj = vm->hook_data;
+
+	vm->after_populate = NULL;
+	userptr_mock_invalidate(obj, obj->base.start, obj->base.end);
+}
+
+/* Of a driver that counts for nobody: everything works. */
+static void client_none(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct drm_userptr_client *client = mock->client;
+	struct userptr_mock_thread *munmap;
+	struct userptr_mock_obj *obj;
+	struct userptr_mock_job *job;
+	struct userptr_mock_vm *vm;
+	unsigned long addr;
+
+	mock->client = NULL;
+	addr = userptr_mock_mmap(mock, SZ_4M);
+	userptr_mock_fill(mock, addr, SZ_4M, 1);
+	obj = userptr_mock_obj_new(mock, addr, SZ_4M, 0);
+	vm = userptr_mock_vm_new(mock);
+	mock->client = client;
+	userptr_mock_bind_all(vm, obj, 0);
+	vm->hook_data = obj;
+	vm->after_populate = client_hit_once;
+	job = userptr_mock_submit_new(vm);
+	KUNIT_EXPECT_EQ(test, 2 * PAGES, userptr_mock_matches(vm, 0, SZ_4M, 1));
+
+	munmap = userptr_mock_munmap_start(mock, addr, SZ_2M);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_job_waited(job));
+	userptr_mock_job_end(job);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(munmap));
+	KUNIT_EXPECT_EQ(test, vm->present, PAGES);
+
+	/* The VM counts nevertheless, and the other client does not. */
+	KUNIT_EXPECT_EQ(test, 1, atomic64_read(&vm->base.stats.submits));
+	KUNIT_EXPECT_EQ(test, 1, atomic64_read(&vm->base.stats.retries));
+	KUNIT_EXPECT_EQ(test, 1, atomic64_read(&vm->base.stats.fence_waits));
+	KUNIT_EXPECT_EQ(test, 0, atomic64_read(&client->stats.submits));
+	KUNIT_EXPECT_EQ(test, 0, atomic64_read(&client->total));
+	KUNIT_EXPECT_TRUE(test, list_empty(&client->userptrs));
+	KUNIT_EXPECT_TRUE(test, list_empty(&client->vms));
+}
+
 static void client_expect_line(struct kunit *test, const char *text,
 			       const char *line)
 {
@@ -271,6 +318,7 @@ static struct kunit_case drm_userptr_client_tests[] = {
 	KUNIT_CASE(client_pinned),
 	KUNIT_CASE(client_metadata),
 	KUNIT_CASE(client_fini_async),
+	KUNIT_CASE(client_none),
 	KUNIT_CASE(client_fdinfo),
 	{ }
 };
