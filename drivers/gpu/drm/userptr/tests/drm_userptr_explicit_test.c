@@ -150,6 +150,41 @@ static void explicit_collision(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 2 * PAGES, userptr_mock_present(vm, 0, SZ_4M));
 }
 
+/* Jobs may name what has holes, if the VM may have some. */
+static void explicit_hole(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct drm_userptr_binding *binding;
+	struct userptr_mock_vm *vm;
+	struct userptr_mock_obj *obj;
+	unsigned long addr;
+
+	vm = userptr_mock_vm_new_on(mock, mock->dev,
+				    DRM_USERPTR_VM_EXPLICIT |
+				    DRM_USERPTR_VM_HOLES);
+	addr = userptr_mock_mmap(mock, SZ_4M);
+	userptr_mock_fill(mock, addr, SZ_4M, TAG);
+	obj = userptr_mock_obj_new(mock, addr, SZ_4M, 0);
+	vm->named[0] = userptr_mock_bind_all(vm, obj, 0);
+	binding = &vm->named[0]->base;
+	KUNIT_ASSERT_EQ(test, 0, vm_munmap(addr, PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, binding->error, -EFAULT);
+	KUNIT_EXPECT_EQ(test, binding->fault_addr, addr);
+	KUNIT_EXPECT_EQ(test, vm->present, PAGES);
+	KUNIT_EXPECT_EQ(test, PAGES, userptr_mock_matches(vm, 0, SZ_4M, TAG));
+	KUNIT_EXPECT_TRUE(test, list_empty(&vm->base.invalidated));
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&vm->base.dead));
+
+	userptr_mock_remap(mock, addr, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	userptr_mock_fill(mock, addr, SZ_2M, TAG);
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, binding->error, 0);
+	KUNIT_EXPECT_EQ(test, 2 * PAGES,
+			userptr_mock_matches(vm, 0, SZ_4M, TAG));
+	KUNIT_EXPECT_TRUE(test, list_empty(&vm->base.dead));
+}
+
 /* Named twice is named once, and forgotten in the end. */
 static void explicit_named_twice(struct kunit *test)
 {
@@ -198,6 +233,7 @@ static struct kunit_case drm_userptr_explicit_tests[] = {
 	KUNIT_CASE(explicit_populates_named),
 	KUNIT_CASE(explicit_waits_for_named),
 	KUNIT_CASE(explicit_collision),
+	KUNIT_CASE(explicit_hole),
 	KUNIT_CASE(explicit_named_twice),
 	KUNIT_CASE(explicit_bound_often),
 	{ }
