@@ -15,6 +15,7 @@
 #include <linux/delay.h>
 #include <linux/mman.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 
 #include "drm_userptr_mock.h"
 
@@ -899,6 +900,74 @@ static void preempt_storm(struct kunit *test)
 							  TAG + PAGES));
 }
 
+/* Who resumes queues in a thread that gets signals is not kept from them. */
+static void preempt_prepare_interrupted(struct kunit *test)
+{
+	struct preempt_one *one = preempt_one_new(test);
+	struct drm_userptr_preempt *preempt = &one->vm->preempt;
+	struct userptr_mock_queue *queue = one->queue;
+	struct userptr_mock_vm *vm = one->vm;
+	struct drm_userptr_submit *submit = &vm->submit;
+	int err;
+
+	queue->slow = true;
+	drm_userptr_queue_suspend(&queue->base);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_queue_stop_asked(queue));
+
+	mutex_lock(&vm->lock);
+	KUNIT_EXPECT_EQ(test, 0, drm_userptr_rebind_begin(submit, preempt));
+	KUNIT_EXPECT_EQ(test, 0, drm_userptr_submit_populate(submit));
+	allow_signal(SIGUSR1);
+	send_sig(SIGUSR1, current, 0);
+	err = drm_userptr_resume_prepare(submit, preempt);
+	flush_signals(current);
+	disallow_signal(SIGUSR1);
+	drm_userptr_submit_fini(submit);
+	KUNIT_EXPECT_EQ(test, err, -ERESTARTSYS);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_queue_is_running(queue));
+	mutex_unlock(&vm->lock);
+
+	complete_all(&queue->let_stop);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_queue_resumed(queue, 2));
+}
+
+/* A queue that nobody prepared for is left to the next time. */
+static void preempt_unprepared(struct kunit *test)
+{
+	struct preempt_one *one = preempt_one_new(test);
+	struct drm_userptr_preempt *preempt = &one->vm->preempt;
+	struct userptr_mock_vm *vm = one->vm;
+	struct drm_userptr_submit *submit = &vm->submit;
+
+	mutex_lock(&vm->lock);
+	KUNIT_EXPECT_EQ(test, 0, drm_userptr_vm_wait_idle(&vm->base));
+	KUNIT_EXPECT_EQ(test, 0, drm_userptr_rebind_begin(submit, preempt));
+	KUNIT_EXPECT_EQ(test, 0, drm_userptr_submit_populate(submit));
+	/* No drm_userptr_resume_prepare(): as if it had been running then. */
+	KUNIT_EXPECT_EQ(test, 0, drm_userptr_commit_begin(submit));
+	drm_userptr_commit_resume(submit, preempt);
+	drm_userptr_commit_end(submit);
+	drm_userptr_submit_fini(submit);
+	KUNIT_EXPECT_FALSE(test, userptr_mock_queue_is_running(one->queue));
+	KUNIT_EXPECT_EQ(test, one->queue->resumes, 1);
+	mutex_unlock(&vm->lock);
+
+	/* The worker was kicked when the queue had stopped. */
+	KUNIT_EXPECT_TRUE(test, userptr_mock_queue_resumed(one->queue, 2));
+}
+
+/* What is said of its fence where fences are listed, as in sync_file. */
+static void preempt_fence_names(struct kunit *test)
+{
+	struct preempt_one *one = preempt_one_new(test);
+	struct dma_fence *fence = one->queue->base.fence;
+
+	guard(rcu)();
+
+	KUNIT_EXPECT_STREQ(test, dma_fence_driver_name(fence), "drm_userptr");
+	KUNIT_EXPECT_STREQ(test, dma_fence_timeline_name(fence), "preempt");
+}
+
 /* What is missing is missed at once. */
 static void preempt_bad_ops(struct kunit *test)
 {
@@ -967,6 +1036,9 @@ static struct kunit_case drm_userptr_preempt_tests[] = {
 	KUNIT_CASE(preempt_owner_gone),
 	KUNIT_CASE(preempt_unbind_while_running),
 	KUNIT_CASE(preempt_storm),
+	KUNIT_CASE(preempt_prepare_interrupted),
+	KUNIT_CASE(preempt_unprepared),
+	KUNIT_CASE(preempt_fence_names),
 	KUNIT_CASE(preempt_bad_ops),
 	{ }
 };
