@@ -189,6 +189,48 @@ static void unbind_while_flushing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range->vm[1]->present, 0);
 }
 
+static long unbind_invalidate(void *data)
+{
+	struct unbind_range *range = data;
+
+	return userptr_mock_invalidate(range->obj, range->addr,
+				       range->addr + PAGE_SIZE);
+}
+
+/* One that begins when the binding is on its way out passes it by. */
+static void unbind_invalidate_meanwhile(struct kunit *test)
+{
+	struct unbind_range *range = unbind_range_new(test, 2);
+	struct userptr_mock_thread *finish, *unbind, *second;
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_vm *vm = range->vm[1];
+	struct userptr_mock_job *job;
+	u64 zaps, submits;
+
+	job = unbind_hold_up(test, range);
+	userptr_mock_job_end(job);
+	range->vm[0]->slow_tlb = true;
+	finish = userptr_mock_thread_start(mock, unbind_finish, range->obj);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_blocked(finish));
+	unbind = userptr_mock_thread_start(mock, unbind_call,
+					   range->binding[1]);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_blocked(unbind));
+	zaps = vm->zaps;
+	submits = vm->tlb_submits;
+
+	second = userptr_mock_thread_start(mock, unbind_invalidate, range);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_blocked(second));
+	complete_all(&range->vm[0]->let_flush);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(finish));
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(unbind));
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(second));
+	KUNIT_EXPECT_TRUE(test, second->ret);
+	KUNIT_EXPECT_EQ(test, vm->zaps, zaps);
+	KUNIT_EXPECT_EQ(test, vm->tlb_submits, submits);
+	KUNIT_EXPECT_EQ(test, vm->present, 0);
+	KUNIT_EXPECT_EQ(test, range->vm[0]->present, 0);
+}
+
 /* With more VMs than there are snapshots it goes through the bindings. */
 static void unbind_one_of_many(struct kunit *test)
 {
@@ -230,6 +272,7 @@ static struct kunit_case drm_userptr_unbind_tests[] = {
 	KUNIT_CASE(unbind_last),
 	KUNIT_CASE(unbind_one_of_two),
 	KUNIT_CASE(unbind_while_flushing),
+	KUNIT_CASE(unbind_invalidate_meanwhile),
 	KUNIT_CASE(unbind_one_of_many),
 	KUNIT_CASE(unbind_then_invalidate),
 	{ }
