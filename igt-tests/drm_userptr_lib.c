@@ -649,7 +649,7 @@ void vup_ignore_oom_kill(void)
 	 * backslash: it would not come through the kernel's log as one.
 	 */
 	igt_emit_ignore_dmesg_regex("oom-killer|oom_reaper|Killed process|[Mm]emory cgroup|CPU: |"
-				    "Hardware name|Stack:|Call Trace|TASK>|[+]0x[0-9a-f]+/0x|"
+				    "Hardware name|Tainted: |Stack:|Call Trace|TASK>|[+]0x[0-9a-f]+/0x|"
 				    "^ *(RIP|Code|RSP|RAX|RDX|RBP|R10|R13|PKRU)|^ *[0-9a-f ]+$");
 }
 
