@@ -135,6 +135,22 @@ void drm_userptr_window_set_valid(struct drm_userptr *userptr,
 void drm_userptr_window_release(struct drm_userptr *userptr,
 				struct drm_userptr_window *window,
 				unsigned long index);
+
+/* What of the windows in a range? */
+enum drm_userptr_use {
+	DRM_USERPTR_UNUSED,	/* no device reaches it */
+	DRM_USERPTR_IN_USE,	/* valid windows */
+	DRM_USERPTR_IN_DYING,	/* another invalidation is on its way */
+};
+
+enum drm_userptr_use drm_userptr_range_use(struct drm_userptr *userptr,
+					   unsigned long start,
+					   unsigned long end);
+void drm_userptr_range_kill(struct drm_userptr *userptr, unsigned long start,
+			    unsigned long end);
+void drm_userptr_range_release(struct drm_userptr *userptr,
+			       unsigned long start, unsigned long end,
+			       bool blockable);
 void drm_userptr_windows_free(struct drm_userptr *userptr);
 
 /**
@@ -359,6 +375,25 @@ void drm_userptr_preempt_wq_fini(void);
 
 extern const struct mmu_interval_notifier_ops drm_userptr_notifier_ops;
 
+/* Is a binding this invalidation's business? Under &drm_userptr.lock. */
+static inline bool
+drm_userptr_binding_hit(const struct drm_userptr_binding *binding,
+			const struct drm_userptr_inval *inval)
+{
+	return binding->start < inval->end && binding->end > inval->start &&
+	       binding->insert_seq < inval->seq &&
+	       binding->remove_seq >= inval->seq;
+}
+
+#define drm_userptr_for_each_hit(binding__, userptr__, inval__)		\
+	list_for_each_entry(binding__, &(userptr__)->bindings, link)	\
+		for_each_if(drm_userptr_binding_hit(binding__, inval__))
+
+void drm_userptr_binding_mark(struct drm_userptr_binding *binding,
+			      struct drm_userptr_inval *inval);
+void drm_userptr_binding_zap(struct drm_userptr_binding *binding,
+			     struct drm_userptr_inval *inval);
+
 int drm_userptr_inval_pool_init(void);
 void drm_userptr_inval_pool_fini(void);
 
@@ -372,6 +407,12 @@ void drm_userptr_inval_forced(struct drm_userptr *userptr, unsigned long start,
 void drm_userptr_inval_zap(struct drm_userptr_binding *binding);
 bool drm_userptr_inval_needs(struct drm_userptr_binding *binding);
 void drm_userptr_inval_leave(struct drm_userptr_binding *binding);
+
+/* drm_userptr_nonblock.c */
+
+bool drm_userptr_invalidate_nonblock(struct drm_userptr *userptr,
+				     unsigned long start, unsigned long end,
+				     unsigned long cur_seq);
 
 /* drm_userptr_inject.c: trouble on demand */
 

@@ -62,92 +62,9 @@ VISIBLE_IF_KUNIT struct drm_userptr_inval *drm_userptr_inval_alloc(void)
 }
 EXPORT_SYMBOL_IF_KUNIT(drm_userptr_inval_alloc);
 
-/* What of the windows in a range? */
-enum drm_userptr_use {
-	DRM_USERPTR_UNUSED,	/* no device reaches it */
-	DRM_USERPTR_IN_USE,	/* valid windows */
-	DRM_USERPTR_IN_DYING,	/* another invalidation is on its way */
-};
-
-static enum drm_userptr_use
-drm_userptr_range_use(struct drm_userptr *userptr, unsigned long start,
-		      unsigned long end)
-{
-	enum drm_userptr_use use = DRM_USERPTR_UNUSED;
-	struct drm_userptr_window *window;
-	unsigned long index;
-
-	lockdep_assert_held(&userptr->lock);
-
-	drm_userptr_for_each_window(window, userptr, index, start, end) {
-		if (window->state == DRM_USERPTR_DYING)
-			return DRM_USERPTR_IN_DYING;
-		if (window->state == DRM_USERPTR_VALID)
-			use = DRM_USERPTR_IN_USE;
-	}
-
-	return use;
-}
-
-/* From here on nothing in the range becomes valid without a new populate. */
-static void drm_userptr_range_kill(struct drm_userptr *userptr,
-				   unsigned long start, unsigned long end)
-{
-	struct drm_userptr_window *window;
-	unsigned long index;
-
-	lockdep_assert_held(&userptr->lock);
-
-	/* What a populate's own faults do is no disturbance, see there. */
-	if (userptr->populator != current)
-		userptr->disturbed = true;
-
-	drm_userptr_for_each_window(window, userptr, index, start, end) {
-		switch (window->state) {
-		case DRM_USERPTR_VALID:
-			WRITE_ONCE(window->state, DRM_USERPTR_DYING);
-			break;
-		case DRM_USERPTR_POPULATING:
-		case DRM_USERPTR_HOLE:
-			WRITE_ONCE(window->state, DRM_USERPTR_STALE);
-			break;
-		}
-	}
-}
-
-/* No device reaches the range any more. */
-static void drm_userptr_range_release(struct drm_userptr *userptr,
-				      unsigned long start, unsigned long end,
-				      bool blockable)
-{
-	struct drm_userptr_window *window;
-	unsigned long index;
-
-	lockdep_assert_held(&userptr->lock);
-
-	drm_userptr_for_each_window(window, userptr, index, start, end) {
-		if (window->state == DRM_USERPTR_DYING)
-			drm_userptr_window_release(userptr, window, index);
-		if (blockable)
-			cond_resched();
-	}
-}
-
-static bool drm_userptr_binding_hit(struct drm_userptr_binding *binding,
-				    struct drm_userptr_inval *inval)
-{
-	return binding->start < inval->end && binding->end > inval->start &&
-	       binding->insert_seq < inval->seq &&
-	       binding->remove_seq >= inval->seq;
-}
-
-#define drm_userptr_for_each_hit(binding__, userptr__, inval__)		\
-	list_for_each_entry(binding__, &(userptr__)->bindings, link)	\
-		for_each_if(drm_userptr_binding_hit(binding__, inval__))
-
 /* Commits that come later find the binding on the list. */
-static void drm_userptr_binding_mark(struct drm_userptr_binding *binding,
-				     struct drm_userptr_inval *inval)
+void drm_userptr_binding_mark(struct drm_userptr_binding *binding,
+			      struct drm_userptr_inval *inval)
 {
 	unsigned long first = drm_userptr_window_index(max(binding->start,
 							   inval->start));
@@ -164,8 +81,8 @@ static void drm_userptr_binding_mark(struct drm_userptr_binding *binding,
 	drm_userptr_vm_count(vm, invalidations);
 }
 
-static void drm_userptr_binding_zap(struct drm_userptr_binding *binding,
-				    struct drm_userptr_inval *inval)
+void drm_userptr_binding_zap(struct drm_userptr_binding *binding,
+			     struct drm_userptr_inval *inval)
 {
 	unsigned long start = max(binding->start, inval->start);
 	unsigned long end = min(binding->end, inval->end);
@@ -484,137 +401,6 @@ void drm_userptr_inval_leave(struct drm_userptr_binding *binding)
 		if (drm_userptr_binding_hit(binding, inval))
 			drm_userptr_inval_drop(userptr, inval,
 					       drm_userptr_binding_fences(binding));
-}
-
-/* Is the VM of @last that of a binding before it, too? */
-static bool drm_userptr_vm_seen(struct drm_userptr *userptr,
-				struct drm_userptr_inval *inval,
-				struct drm_userptr_binding *last)
-{
-	struct drm_userptr_binding *binding;
-
-	drm_userptr_for_each_hit(binding, userptr, inval) {
-		if (binding == last)
-			return false;
-		if (binding->vm == last->vm)
-			return true;
-	}
-
-	return false;
-}
-
-/* Up to a binding, or all if that is NULL. */
-static void drm_userptr_unlock_vms(struct drm_userptr *userptr,
-				   struct drm_userptr_inval *inval,
-				   struct drm_userptr_binding *until)
-{
-	struct drm_userptr_binding *binding;
-
-	drm_userptr_for_each_hit(binding, userptr, inval) {
-		if (binding == until)
-			return;
-		if (!drm_userptr_vm_seen(userptr, inval, binding))
-			up_write(&binding->vm->notifier_lock);
-	}
-}
-
-/* With the notifier locks of all VMs that are hit */
-static bool drm_userptr_vms_idle(struct drm_userptr *userptr,
-				 struct drm_userptr_inval *inval)
-{
-	struct drm_userptr_binding *binding;
-
-	drm_userptr_for_each_hit(binding, userptr, inval) {
-		struct drm_userptr_fences *fences;
-
-		fences = drm_userptr_binding_fences(binding);
-		if (!drm_userptr_ledger_signaled(fences->ledger))
-			return false;
-	}
-
-	return true;
-}
-
-/*
- * Take the notifier locks of all VMs that are hit, if they are free and idle.
- * Two at once, but by trylock, which cannot deadlock. All or none.
- */
-static bool drm_userptr_trylock_idle_vms(struct drm_userptr *userptr,
-					 struct drm_userptr_inval *inval)
-{
-	struct drm_userptr_binding *binding;
-
-	drm_userptr_for_each_hit(binding, userptr, inval) {
-		if (drm_userptr_vm_seen(userptr, inval, binding))
-			continue;
-
-		if (!down_write_trylock(&binding->vm->notifier_lock)) {
-			drm_userptr_unlock_vms(userptr, inval, binding);
-			return false;
-		}
-	}
-
-	if (!drm_userptr_vms_idle(userptr, inval)) {
-		drm_userptr_unlock_vms(userptr, inval, NULL);
-		return false;
-	}
-
-	return true;
-}
-
-/*
- * The OOM reaper must not sleep. If the userptr and its VMs are idle and nobody
- * holds their locks it gets its memory; otherwise it is refused at once, with
- * everything left as it was.
- */
-static bool drm_userptr_invalidate_nonblock(struct drm_userptr *userptr,
-					    unsigned long start,
-					    unsigned long end,
-					    unsigned long cur_seq)
-{
-	struct drm_userptr_inval inval = {
-		.start = start,
-		.end = end,
-	};
-	struct drm_userptr_binding *binding;
-	bool done = false;
-
-	if (!mutex_trylock(&userptr->lock))
-		return false;
-
-	switch (drm_userptr_range_use(userptr, start, end)) {
-	case DRM_USERPTR_UNUSED:
-		mmu_interval_set_seq(&userptr->notifier, cur_seq);
-		drm_userptr_range_kill(userptr, start, end);
-		done = true;
-		break;
-	case DRM_USERPTR_IN_DYING:
-		break;
-	case DRM_USERPTR_IN_USE:
-		/* Not on the list: over before the lock is dropped. */
-		inval.seq = userptr->inval_seq + 1;
-		if (!drm_userptr_trylock_idle_vms(userptr, &inval))
-			break;
-
-		mmu_interval_set_seq(&userptr->notifier, cur_seq);
-		drm_userptr_range_kill(userptr, start, end);
-		drm_userptr_for_each_hit(binding, userptr, &inval) {
-			struct drm_userptr_vm *vm = binding->vm;
-
-			drm_userptr_binding_mark(binding, &inval);
-			drm_userptr_binding_zap(binding, &inval);
-			vm->ops->tlb_wait(vm, vm->ops->tlb_submit(vm));
-		}
-		drm_userptr_range_release(userptr, start, end, false);
-		drm_userptr_unlock_vms(userptr, &inval, NULL);
-		userptr->inval_seq++;
-		done = true;
-		break;
-	}
-
-	mutex_unlock(&userptr->lock);
-
-	return done;
 }
 
 /* Bindings of other parts of a window are hit, too. */

@@ -241,6 +241,70 @@ void drm_userptr_window_release(struct drm_userptr *userptr,
 	WRITE_ONCE(window->state, DRM_USERPTR_STALE);
 }
 
+enum drm_userptr_use drm_userptr_range_use(struct drm_userptr *userptr,
+					   unsigned long start,
+					   unsigned long end)
+{
+	enum drm_userptr_use use = DRM_USERPTR_UNUSED;
+	struct drm_userptr_window *window;
+	unsigned long index;
+
+	lockdep_assert_held(&userptr->lock);
+
+	drm_userptr_for_each_window(window, userptr, index, start, end) {
+		if (window->state == DRM_USERPTR_DYING)
+			return DRM_USERPTR_IN_DYING;
+		if (window->state == DRM_USERPTR_VALID)
+			use = DRM_USERPTR_IN_USE;
+	}
+
+	return use;
+}
+
+/* From here on nothing in the range becomes valid without a new populate. */
+void drm_userptr_range_kill(struct drm_userptr *userptr, unsigned long start,
+			    unsigned long end)
+{
+	struct drm_userptr_window *window;
+	unsigned long index;
+
+	lockdep_assert_held(&userptr->lock);
+
+	/* What a populate's own faults do is no disturbance, see there. */
+	if (userptr->populator != current)
+		userptr->disturbed = true;
+
+	drm_userptr_for_each_window(window, userptr, index, start, end) {
+		switch (window->state) {
+		case DRM_USERPTR_VALID:
+			WRITE_ONCE(window->state, DRM_USERPTR_DYING);
+			break;
+		case DRM_USERPTR_POPULATING:
+		case DRM_USERPTR_HOLE:
+			WRITE_ONCE(window->state, DRM_USERPTR_STALE);
+			break;
+		}
+	}
+}
+
+/* No device reaches the range any more. */
+void drm_userptr_range_release(struct drm_userptr *userptr,
+			       unsigned long start, unsigned long end,
+			       bool blockable)
+{
+	struct drm_userptr_window *window;
+	unsigned long index;
+
+	lockdep_assert_held(&userptr->lock);
+
+	drm_userptr_for_each_window(window, userptr, index, start, end) {
+		if (window->state == DRM_USERPTR_DYING)
+			drm_userptr_window_release(userptr, window, index);
+		if (blockable)
+			cond_resched();
+	}
+}
+
 /* The notifier is removed and nothing is bound: nobody else looks. */
 void drm_userptr_windows_free(struct drm_userptr *userptr)
 {
