@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The front door. `make help` says what there is; the work is in tools/frontdoor.
 
-TARGETS := help demo check kunit igt coverage lint shell record clean
+TARGETS := help demo check check-full kunit igt coverage lint shell record clean
 .PHONY: $(TARGETS)
 .DEFAULT_GOAL := help
 

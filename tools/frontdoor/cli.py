@@ -50,14 +50,19 @@ def igt_tests():
     return _finish(results, BUILD / "igt-results")
 
 
-def check():
+def check(full=False):
     """everything: KUnit and IGT on both rigs, and upstream's IGT tests"""
     results = Results()
     try:
-        lanes.check(_source(), results)
+        lanes.check(_source(), results, full)
     except ui.Failure as failure:
         results.add("set-up", "check", FAIL, why=f"{failure}\nfull log: {failure.log}")
     return _finish(results, BUILD / "check")
+
+
+def check_full():
+    """check, and what takes hours: the long tests, all on QEMU, Debian's kernel, KASAN and kmemleak"""
+    return check(full=True)
 
 
 def coverage():
@@ -104,12 +109,12 @@ def help():
     """this list"""
     print("Usage: make TARGET [RIG=...] [T=...] [KSRC=/path/to/linux] [UPSTREAM=no]\n")
     for name, function in TARGETS.items():
-        print(f"  {name:8} {function.__doc__}")
+        print(f"  {name:10} {function.__doc__}")
     print(f"\nResults go to build/, what is kept between runs to {CACHE}.")
     return 0
 
 
-TARGETS = {"help": help, "demo": demo, "check": check, "kunit": kunit, "igt": igt_tests,
+TARGETS = {"help": help, "demo": demo, "check": check, "check-full": check_full, "kunit": kunit, "igt": igt_tests,
            "coverage": coverage, "lint": static, "shell": shell, "record": record, "clean": clean}
 
 

@@ -58,15 +58,15 @@ def glob_to_regex(glob):
     return f"^igt@{body}(@.*)?$"
 
 
-def run_own(machine, lane, glob=None, job="igt", **options):
+def run_own(machine, lane, glob=None, job="igt", share=None, **options):
     """Our own suite, canary first; job may do more beside it. Returns results."""
-    tests = build()
-    with _share(lane) as share:
+    tests, name = build(), share or lane
+    with _share(name) as share:
         _link_tree(tests, share / "igt")
         _job(share, modules=["vgem", "vkms"], directory="/build/igt", canary=not glob,
              include=glob_to_regex(glob or "*"), exclude=f"^igt@{CANARY}" + ("" if glob else f"|{LONG}"),
              patience=600 if "long" in (glob or "") else 60)
-        outcome = _run(machine, lane, share, job, **options)
+        outcome = _run(machine, name, share, job, **options)
         results = read(share / "results", lane)
         if not glob:
             results.insert(0, canary(share / "canary", lane))

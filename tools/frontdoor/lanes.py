@@ -4,7 +4,7 @@
 import os
 import threading
 
-from . import cache, coverage as reached, debian, host, igt, kernel, kunit as ktap, selftest, sysroot, ui
+from . import cache, coverage as reached, debian, host, igt, kernel, kunit as ktap, lint, selftest, sysroot, ui
 from .machine import Qemu, Uml
 from .paths import BUILD, LOGS, PROJECT
 from .results import FAIL, PASS, Result
@@ -17,8 +17,9 @@ NUMA = ["numa=fake=2"]
 # What of our IGT tests `make check` runs on QEMU: those whose outcome depends on
 # how an mm takes pages away (huge pages, NUMA, real paging): fork, huge,
 # invalidate, uffd. UML runs all tests, and skips what it has no memory for;
-# `make igt RIG=qemu` runs them all under emulation, in about thrice the time.
+# `make check-full` runs them all under emulation, in about thrice the time.
 EMULATED = "vgem_userptr_[fhiu]*"
+LONG = {"silence": 1200, "limit": 7200}     # one test may take minutes without a word
 
 
 class Rig:
@@ -58,10 +59,11 @@ def kunit(rig, glob=None):
     return results + [Result("guest", lane, FAIL if why else PASS, outcome.seconds, why)]
 
 
-def igt_own(rig, glob=None):
-    options = dict(rig.options)
+def igt_own(rig, glob=None, long=False):
+    options = dict(rig.options, **LONG) if long or glob and "long" in glob else dict(rig.options)
     options["arguments"] = [*options["arguments"], "kunit.enable=0"]
-    return igt.run_own(rig.machine, f"{rig.name}-igt", glob, **options)
+    lane = "debian" if rig.name == "debian" else f"{rig.name}-igt"
+    return igt.run_own(rig.machine, lane, "*-long*" if long else glob, share=f"{lane}-long" if long else lane, **options)
 
 
 def coverage(source):
@@ -113,23 +115,32 @@ class _Side:
             raise KeyboardInterrupt
 
 
-def check(source, results):
+def check(source, results, full=False):
     """
     Lanes side by side, since many tests mostly wait; QEMU's kernel builds while
     UML's lanes run. Static checks are `make lint`, for before a submission.
+
+    In full: every test of ours on QEMU, too, the long ones, Debian's own kernel,
+    all on a kernel with KASAN and kmemleak, and static checks.
     """
     results.extend(selftest.run_all())
     quick = rig(source, None)
     igt.build()
-    sides = [_Side(results, "uml", lambda: kunit(quick), lambda: igt_own(quick)),
-             _Side(results, "upstream", *(lambda which=which: igt_upstream(quick, which) for which in igt.SETS))]
-    emulated = []
+    rigs = {"uml": quick}
 
-    def qemu():
-        if not emulated:
-            emulated.append(rig(source, "qemu"))
-        return emulated[0]
-    sides.append(_Side(results, "qemu", lambda: kunit(qemu()), lambda: igt_own(qemu(), EMULATED)))
+    def on(name):
+        if name not in rigs:
+            rigs[name] = rig(source, name)
+        return rigs[name]
+
+    uml = [lambda: kunit(quick), lambda: igt_own(quick)]
+    upstream = [lambda which=which: igt_upstream(quick, which) for which in igt.SETS]
+    qemu = [lambda: kunit(on("qemu")), lambda: igt_own(on("qemu"), None if full else EMULATED)]
+    if full:
+        uml += [lambda: igt_own(quick, long=True), lambda: kunit(on("uml-deep")), lambda: igt_own(on("uml-deep"))]
+        upstream += [lambda: lint.run_all(source), lambda: igt_own(on("debian"))]
+        qemu += [lambda: igt_own(on("qemu"), long=True)]
+    sides = [_Side(results, "uml", *uml), _Side(results, "upstream", *upstream), _Side(results, "qemu", *qemu)]
     for side in sides:
         side.join()
 

@@ -27,6 +27,7 @@ details pre { max-height: 30rem; overflow: auto; } #count { align-self: center; 
 </style></head><body>
 <h1>drm_userptr: <b class="@CLASS@">@TITLE@</b></h1>
 <table id="lanes"><tr><th>lane<th class="n">passed<th class="n">failed<th class="n">skipped<th class="n">seconds</tr></table>
+<details><summary>by subject and lane</summary><table id="subjects"></table></details>
 <form><select id="lane"><option value="">every lane</select>
 <select id="status"><option value="">every outcome<option>fail<option>skip<option>pass</select>
 <input id="text" type="search" placeholder="name contains" size="30"><span id="count"></span></form>
@@ -47,6 +48,22 @@ for (const lane of new Set(data.tests.map(t => t.lane).sort())) {
     const n = of.filter(t => t.status === s).length; return make("td", n, "n " + (n ? s : "")); }),
     make("td", of.reduce((sum, t) => sum + t.seconds, 0).toFixed(1), "n"));
   $("lane").append(make("option", lane));
+}
+// A subject is a KUnit suite or an IGT test program; a cell filters for it.
+const subject = t => t.name.split(/[@.]/)[0], lanes = [...new Set(data.tests.map(t => t.lane))].sort();
+const head = $("subjects").insertRow();
+head.append(make("th", "subject"), ...lanes.map(lane => make("th", lane, "n")));
+for (const name of [...new Set(data.tests.map(subject))].sort()) {
+  const row = $("subjects").insertRow();
+  row.append(make("td", name, "name"), ...lanes.map(lane => {
+    const of = data.tests.filter(t => t.lane === lane && subject(t) === name), cell = make("td", "", "n");
+    for (const status of ["pass", "fail", "skip"]) {
+      const n = of.filter(t => t.status === status).length;
+      if (n) cell.append(make("span", n, status), " ");
+    }
+    if (of.length) cell.onclick = () => { $("lane").value = lane; $("text").value = name; show(); };
+    return cell;
+  }));
 }
 function show() {
   const text = $("text").value.toLowerCase();
