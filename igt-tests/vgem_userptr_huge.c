@@ -364,7 +364,7 @@ static void hugetlb_shared(enum vup_how how)
 	size_t reach = 1ull << 30;
 	int file = hugetlb_file(reach, 4);
 	char *ptr = vup_reserve(reach, reach);
-	struct vup_gate go, done;
+	struct vup_gate go, leave, done;
 
 	igt_require_f(mmap(ptr, reach, PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, 0) == ptr,
@@ -372,7 +372,9 @@ static void hugetlb_shared(enum vup_how how)
 	vup_paint(ptr, 2 * HUGE, 5);
 	vup_bind_how(&v, how, ptr, va, 2 * HUGE, false);
 	vup_ok(&v, op_xor(va, 2 * HUGE, 1), op_xor(va, 2 * HUGE, 1));
+	/* Two, or the first child through might take the other's turn. */
 	vup_gate_init(&go);
+	vup_gate_init(&leave);
 	vup_gate_init(&done);
 	igt_fork(child, 2) {
 		/* To the child it is empty: a fault is what shares the table. */
@@ -384,7 +386,7 @@ static void hugetlb_shared(enum vup_how how)
 		else
 			igt_assert_eq(mprotect(ptr, reach, PROT_NONE), 0);
 		vup_gate_open(&done);
-		vup_gate_pass(&go);
+		vup_gate_pass(&leave);
 	}
 	for (int i = 0; i < 2; i++)
 		vup_gate_pass(&done);
@@ -401,9 +403,10 @@ static void hugetlb_shared(enum vup_how how)
 	vup_unmap(ptr, HUGE);
 	vup_refuse(&v, -EFAULT, va, op_fill(va, 2 * HUGE, 1));
 	for (int i = 0; i < 2; i++)
-		vup_gate_open(&go);
+		vup_gate_open(&leave);
 	igt_waitchildren();
 	vup_gate_fini(&go);
+	vup_gate_fini(&leave);
 	vup_gate_fini(&done);
 	vup_unbind(&v, va, 2 * HUGE);
 	munmap(ptr, reach);
