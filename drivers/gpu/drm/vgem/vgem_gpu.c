@@ -7,6 +7,8 @@
  * What the in-tree driver calls: the life of the device and of a client.
  */
 
+#include <linux/dma-mapping.h>
+
 #include <drm/drm_file.h>
 #include <drm/drm_managed.h>
 #include <drm/drm_print.h>
@@ -16,6 +18,14 @@
 /* There is one vgem, so there is one of each. */
 struct workqueue_struct *vgem_timeout_wq;
 static struct drm_userptr_device vgem_userptr_device;
+
+/*
+ * The page table takes memory of any length in one piece. Without parameters a
+ * device can take 64 KiB, which buffer objects of contiguous memory exceed.
+ */
+static struct device_dma_parameters vgem_dma_parms = {
+	.max_segment_size = UINT_MAX,
+};
 
 static void vgem_gpu_fini(struct drm_device *dev, void *unused)
 {
@@ -27,6 +37,8 @@ static void vgem_gpu_fini(struct drm_device *dev, void *unused)
 int vgem_gpu_init(struct drm_device *dev)
 {
 	int err;
+
+	dev->dev->dma_parms = &vgem_dma_parms;
 
 	/* Ends jobs that invalidations may wait for, reclaim's among them. */
 	vgem_timeout_wq = alloc_workqueue("vgem-timeout",
