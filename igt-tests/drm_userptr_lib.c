@@ -840,12 +840,17 @@ static uint64_t pread_u64(const char *path, uint64_t index)
 	return value;
 }
 
-bool vup_page_flag(const void *ptr, int flag)
+uint64_t vup_page_frame(const void *ptr)
 {
 	uint64_t entry = pread_u64("/proc/self/pagemap", (uintptr_t)ptr / vup_page());
 	uint64_t pfn = entry & ((1ull << 55) - 1);
 
 	igt_assert_f(entry >> 63, "nothing is mapped at %p\n", ptr);
 	igt_require_f(pfn, "no permission to see page frame numbers\n");
-	return pread_u64("/proc/kpageflags", pfn) >> flag & 1;
+	return pfn;
+}
+
+bool vup_page_flag(const void *ptr, int flag)
+{
+	return pread_u64("/proc/kpageflags", vup_page_frame(ptr)) >> flag & 1;
 }

@@ -282,5 +282,7 @@ void vup_ignore_oom_kill(void);
  * be read.
  */
 bool vup_page_flag(const void *ptr, int flag);
+/* The number of the page frame. Skips if that may not be seen. */
+uint64_t vup_page_frame(const void *ptr);
 
 #endif /* DRM_USERPTR_LIB_H */

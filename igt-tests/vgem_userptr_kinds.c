@@ -399,20 +399,6 @@ static void guard_page(void)
 	vup_unmap(mem, 3 * page);
 }
 
-/* The page frame behind an address, by which a poisoned page is named */
-static uint64_t page_frame(const void *ptr)
-{
-	int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
-
-	igt_assert_fd(file);
-	igt_assert_eq(pread(file, &entry, 8, (uintptr_t)ptr / page * 8), 8);
-	close(file);
-	entry &= (1ull << 55) - 1;
-	igt_require_f(entry, "no permission to see page frame numbers\n");
-	return entry;
-}
-
 /* Gives the machine its page back. */
 static void unpoison(uint64_t frame)
 {
@@ -443,7 +429,7 @@ static void failing_page(int advice)
 	vup_bind_mem(&v, mem, va, 3 * page, 0);
 	agrees(mem, 3 * page);
 	vup_paint(mem, 3 * page, 5);
-	frame = page_frame(mem + page);
+	frame = vup_page_frame(mem + page);
 	igt_assert_eq(sigaction(SIGBUS, &action, &before), 0);
 	err = madvise(mem + page, page, advice) ? errno : 0;
 	igt_assert_eq(sigaction(SIGBUS, &before, NULL), 0);
@@ -459,7 +445,7 @@ static void failing_page(int advice)
 		igt_assert_eq(madvise(mem + page, page, MADV_DONTNEED), 0);
 	} else {
 		/* Nothing is lost: the data have moved, and the device with them. */
-		igt_assert_neq_u64(page_frame(mem + page), frame);
+		igt_assert_neq_u64(vup_page_frame(mem + page), frame);
 		igt_assert_eq_u32(vup_device_crc(&v, va, 3 * page), vup_crc32(mem, 3 * page));
 		vup_check_paint(mem, 3 * page, 5);
 	}
