@@ -101,6 +101,7 @@ void vgem_gpu_debugfs_init(struct drm_minor *minor)
 	drm_userptr_device_debugfs_init(&vgem_userptr_device,
 					minor->debugfs_root);
 	vgem_unplug_debugfs_init(minor);
+	vgem_pt_debugfs_init(minor->debugfs_root);
 }
 
 /* The dumb buffer ioctl hands out mmap offsets for any handle: not for ours. */

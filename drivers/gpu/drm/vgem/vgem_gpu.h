@@ -116,6 +116,7 @@ void vgem_pt_release(struct vgem_pt *pt, u64 addr, u64 range);
 void vgem_pt_map(struct vgem_pt *pt, u64 addr, dma_addr_t dma, u64 size,
 		 bool writable);
 void vgem_pt_zap(struct vgem_pt *pt, u64 addr, u64 size);
+void vgem_pt_debugfs_init(struct dentry *dir);
 u64 vgem_tlb_flush_submit(struct vgem_pt *pt);
 void vgem_tlb_flush_wait(struct vgem_pt *pt, u64 seqno);
 void vgem_tlb_init(struct vgem_tlb *tlb, struct vgem_pt *pt);

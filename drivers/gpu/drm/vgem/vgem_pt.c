@@ -9,7 +9,9 @@
  * flags. The engine sees memory only by vgem_tlb_access().
  */
 
+#include <linux/debugfs.h>
 #include <linux/dma-direct.h>
+#include <linux/fault-inject.h>
 #include <linux/highmem.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
@@ -191,20 +193,55 @@ u64 vgem_tlb_flush_submit(struct vgem_pt *pt)
 	return ++pt->requested;
 }
 
-/* Does not sleep: an engine holds its lock for one access. */
-void vgem_tlb_flush_wait(struct vgem_pt *pt, u64 seqno)
+#ifdef CONFIG_DRM_USERPTR_FAULT_INJECTION
+/*
+ * A flush that is forgotten, by fail_tlb_flush in debugfs: how a test shows that
+ * it would notice. The engine then reaches memory that is no longer its own.
+ */
+static DECLARE_FAULT_ATTR(vgem_tlb_flush_fault);
+
+static bool vgem_tlb_flush_forgotten(void)
+{
+	return should_fail(&vgem_tlb_flush_fault, 1);
+}
+
+void vgem_pt_debugfs_init(struct dentry *dir)
+{
+	fault_create_debugfs_attr("fail_tlb_flush", dir, &vgem_tlb_flush_fault);
+}
+#else
+static bool vgem_tlb_flush_forgotten(void)
+{
+	return false;
+}
+
+void vgem_pt_debugfs_init(struct dentry *dir)
+{
+}
+#endif
+
+static void vgem_tlb_flush(struct vgem_pt *pt)
 {
 	struct vgem_tlb *tlb;
 
-	guard(spinlock)(&pt->lock);
-
-	if (pt->done >= seqno)
-		return;
+	lockdep_assert_held(&pt->lock);
 
 	list_for_each_entry(tlb, &pt->tlbs, link) {
 		guard(spinlock)(&tlb->lock);
 		memset(tlb->tag, 0, sizeof(tlb->tag));
 	}
+}
+
+/* Does not sleep: an engine holds its lock for one access. */
+void vgem_tlb_flush_wait(struct vgem_pt *pt, u64 seqno)
+{
+	guard(spinlock)(&pt->lock);
+
+	if (pt->done >= seqno)
+		return;
+
+	if (!vgem_tlb_flush_forgotten())
+		vgem_tlb_flush(pt);
 
 	pt->done = pt->requested;
 	pt->flushes++;
