@@ -728,6 +728,16 @@ void vup_life_tie(int life)
 	close(fd);
 }
 
+bool vup_life_over(int life)
+{
+	int fd = life_open(life);
+	bool over = !flock(fd, LOCK_EX | LOCK_NB);
+
+	close(fd);
+	errno = 0;
+	return over;
+}
+
 void vup_life_wait(int life)
 {
 	int fd = life_open(life);
@@ -842,10 +852,17 @@ static uint64_t pread_u64(const char *path, uint64_t index)
 
 uint64_t vup_page_frame(const void *ptr)
 {
-	uint64_t entry = pread_u64("/proc/self/pagemap", (uintptr_t)ptr / vup_page());
-	uint64_t pfn = entry & ((1ull << 55) - 1);
+	uint64_t entry = 0, pfn;
 
+	/* Who merges or moves a page takes it out of the page table for a moment. */
+	igt_until_timeout(VUP_PATIENCE_S) {
+		entry = pread_u64("/proc/self/pagemap", (uintptr_t)ptr / vup_page());
+		if (entry >> 63)
+			break;
+		READ_ONCE(*(const char *)ptr);
+	}
 	igt_assert_f(entry >> 63, "nothing is mapped at %p\n", ptr);
+	pfn = entry & ((1ull << 55) - 1);
 	igt_require_f(pfn, "no permission to see page frame numbers\n");
 	return pfn;
 }

@@ -259,6 +259,8 @@ void vup_gate_fini(struct vup_gate *g);
 int vup_life_make(void);
 void vup_life_tie(int life);
 void vup_life_wait(int life);
+/* Is it gone already? */
+bool vup_life_over(int life);
 
 /*
  * Files of /proc and /sys. Writing and reading fail with false and errno.

@@ -11,7 +11,8 @@
  *
  *	vup_matrix_backings.c	the memory
  *	vup_matrix_ops_*.c	the operations: what they do and what that means
- *	vup_matrix_states.c	the device: idle, busy, and the course of a cell
+ *	vup_matrix_device.c	the jobs
+ *	vup_matrix_states.c	the device idle and busy, and the course of a cell
  *	vup_matrix_shadow.c	what memory must hold, and who sees that it does not
  *	vup_matrix_helpers.c	other processes that see what this one cannot
  */
@@ -31,6 +32,7 @@ struct vup_cell;
 #define VUP_IS_HUGETLB	(1 << 3)
 #define VUP_IS_THP	(1 << 4)
 #define VUP_IS_SWAPPED	(1 << 5)	/* reclaim puts it into swap */
+#define VUP_IS_HUGE	(VUP_IS_HUGETLB | VUP_IS_THP)
 
 struct vup_backing {
 	const char *name;
@@ -72,11 +74,11 @@ struct vup_op {
 	void (*require)(void);
 	/* Does it make sense with this memory? NULL: always */
 	bool (*sense)(const struct vup_cell *c);
-	/* The documented errno with which it is refused, or 0 */
+	/* The documented error with which it is refused, negative, or 0 */
 	int (*refused)(const struct vup_cell *c);
 	/* Before anything is bound */
 	void (*prepare)(struct vup_cell *c);
-	/* Returns 0 or errno. Nothing else may fail here but by assertion. */
+	/* Returns 0 or a negative errno. Nothing else may fail here but by assertion. */
 	int (*run)(struct vup_cell *c);
 	/* It is done: what does the range hold, and what may the device not have? */
 	void (*expect)(struct vup_cell *c);
@@ -91,9 +93,17 @@ struct vup_op {
 #define VUP_OP_LATER	(1 << 3)	/* Somebody else does it, who would wait for the job. */
 #define VUP_OP_NO_FORK	(1 << 4)	/* Pages that a child shares too are left alone. */
 #define VUP_OP_GAP	(1 << 5)	/* For a moment there is nothing, which a job may meet. */
+#define VUP_OP_EMULATED	(1 << 6)	/* User Mode Linux has not what it takes. */
+#define VUP_OP_WRITES	(1 << 7)	/* The CPU writes, and nobody else may then. */
+#define VUP_OP_HUGETLB	(1 << 8)	/* Is there for hugetlb only. */
 };
 
-extern const struct vup_op * const vup_op_tables[];
+struct vup_op_table {
+	const char *name;
+	const struct vup_op *ops;
+};
+
+extern const struct vup_op_table vup_op_tables[];
 
 /* States and access */
 
@@ -146,6 +156,8 @@ struct vup_cell {
 
 	/* What the range holds, and what the file behind it does */
 	char *shadow, *below;
+	/* Where the process had its pages */
+	uint64_t *frames;
 	/* Of this part the file is not behind the range any more. */
 	size_t detached_at, detached_len;
 	/* What the device cannot have, with which error; may the CPU look? */
@@ -158,7 +170,7 @@ struct vup_cell {
 	char *away;
 	size_t away_len;
 	char *away_shadow;
-	/* Somebody has to serve faults: runs in a thread, until @served is set */
+	/* Somebody has to serve faults: a thread with @uffd, until @served is set */
 	void *(*serve)(void *cell);
 	bool being_served;
 	atomic_bool served;
@@ -168,17 +180,25 @@ struct vup_cell {
 
 	/* The device: a VM in which it is bound, and one that has holes instead */
 	struct vup v, holes;
+	/* What an endless VM's job stores last; fences of a job and of the one before it */
 	uint64_t fence_value;
 	uint32_t syncobj[2];
-	bool oops;
+	/* Counters when the job was submitted; did the witness let it go? */
+	struct drm_vgem_vm_stats before;
+	bool released;
+	/* Begun and not ended yet: if it fails, the next one cleans up. */
+	bool begun;
 };
 
-/* Where things are for the device */
+/*
+ * Where things are for the device. Not at the same place in each GiB: one would
+ * push the other out of the TLB, and a forgotten flush would go unnoticed.
+ */
 #define VUP_CELL_VA	VUP_VA(0)
-#define VUP_OUT_VA	VUP_VA(1)
-#define VUP_WORD_VA	VUP_VA(2)
+#define VUP_OUT_VA	(VUP_VA(1) + 0x10000)
+#define VUP_WORD_VA	(VUP_VA(2) + 0x20000)
+#define VUP_FENCE_VA	(VUP_WORD_VA + 512)
 
-enum vup_effect vup_effect(const struct vup_cell *c);
 /* Room for the operation's result, outside of everything */
 char *vup_cell_reserve_away(struct vup_cell *c, size_t len);
 
@@ -193,6 +213,12 @@ void vup_expect_anon(struct vup_cell *c, size_t at, size_t len);
 void vup_expect_gone(struct vup_cell *c, int verdict, size_t at, size_t len);
 void vup_expect_moved(struct vup_cell *c, size_t at, size_t len);
 
+/*
+ * Dynamic subtests: the cells of an operation, the @nr'th one, on a kind of
+ * memory. Long or not: what is for every day, or all of the others.
+ */
+void vup_cells(const struct vup_op *op, int nr, int backing, bool is_long, bool name_op);
+
 /* States: the whole course of a cell */
 void vup_matrix_init(int fd);
 void vup_matrix_fini(void);
@@ -201,8 +227,11 @@ void vup_cell_run(const struct vup_op *op, const struct vup_backing *backing,
 /* The parts of it that proofs of the oracles use */
 void vup_cell_begin(struct vup_cell *c);
 void vup_cell_end(struct vup_cell *c);
-int vup_cell_copy_out(struct vup_cell *c);
-const char *vup_cell_out(void);
+/* What a job sees, in all of the range or a part of it, each at its place in the result */
+const char *vup_cell_copy_out(struct vup_cell *c, size_t at, size_t len);
+/* A job that uses all of it, and does not end before it is told */
+void vup_cell_spin(struct vup_cell *c);
+void vup_cell_spin_end(struct vup_cell *c);
 
 /*
  * Oracles. They return NULL, or what they saw that must not be. Each is proven
@@ -210,10 +239,14 @@ const char *vup_cell_out(void);
  */
 const char *vup_oracle_shadow(struct vup_cell *c);	/* the CPU's view */
 const char *vup_oracle_device(struct vup_cell *c, const char *out);	/* what a job copied */
+const char *vup_oracle_device_part(struct vup_cell *c, const char *out, size_t at, size_t len);
 const char *vup_oracle_canaries(struct vup_cell *c);	/* around */
 const char *vup_oracle_behind(struct vup_cell *c);	/* file and pages that moved away */
 const char *vup_oracle_legit(const void *buf, size_t size);	/* while things change */
 const char *vup_oracle_poison(void);			/* pages that others have by now */
+const char *vup_oracle_waited(struct vup_cell *c);	/* a call, while a job ran */
+void vup_cell_note_frames(struct vup_cell *c);
+const char *vup_oracle_frames(struct vup_cell *c);	/* still the same pages */
 
 #define vup_oracle_silent(what) do { \
 		const char *said__ = what; \
@@ -230,11 +263,11 @@ void vup_helpers_start(uint32_t *word);
 void vup_helpers_stop(void);
 /* The call is going to be made by @pid. Waits for at most so long, or as long as it takes. */
 void vup_witness_watch(pid_t pid, int patience_ms);
-/* The call has returned. Did it do so before the word was let go, and was it seen to wait? */
+/* The call has returned. Was the word let go before, and was it seen to wait? */
 void vup_witness_done(bool *released, bool *blocked);
 pid_t vup_other_pid(void);
 void vup_other_take_pages(void);
-uint32_t *vup_other_look(uint64_t *frame);
+bool vup_other_has(uint64_t frame);
 int vup_other_write(void *to, const void *from, size_t len);
 int vup_other_poke(void *to, long value);
 void vup_other_spoil(void);

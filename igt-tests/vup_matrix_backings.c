@@ -206,7 +206,8 @@ void vup_cell_map(struct vup_cell *c, size_t at, size_t len)
 static void become_huge(struct vup_cell *c)
 {
 	if (!vup_page_flag(c->ptr, KPF_THP))
-		igt_require_f(madvise(c->ptr, HUGE, MADV_COLLAPSE) == 0, "no huge page to be had\n");
+		igt_require_f(madvise(c->ptr, HUGE, MADV_COLLAPSE) == 0,
+			      "no huge page to be had\n");
 }
 
 static void put(struct vup_cell *c, const void *buf, size_t len, off_t offset)
@@ -247,6 +248,8 @@ void vup_backing_make(struct vup_cell *c)
 	if (c->op->flags & VUP_OP_LARGE) {
 		c->size = HUGE;
 		c->len = HUGE;
+		/* In a file it has to begin at a multiple of its size, too. */
+		c->canary = HUGE / 2;
 	} else {
 		c->size = PAGES * vup_page();
 		c->at = 2 * vup_page();
@@ -255,7 +258,8 @@ void vup_backing_make(struct vup_cell *c)
 	c->backing->make(c);
 	c->shadow = malloc(c->size);
 	c->below = malloc(c->size);
-	igt_assert(c->shadow && c->below);
+	c->frames = malloc(c->size / vup_page() * sizeof(*c->frames));
+	igt_assert(c->shadow && c->below && c->frames);
 
 	if (c->file < 0) {
 		map(c, -(ssize_t)c->canary, total(c), 0);
@@ -284,4 +288,5 @@ void vup_backing_free(struct vup_cell *c)
 		close(c->file);
 	free(c->shadow);
 	free(c->below);
+	free(c->frames);
 }

@@ -36,6 +36,7 @@ static struct shared {
 	int err;
 	uint32_t bad;
 	uint64_t frame;
+	bool has;
 	char data[2 << 20];
 } *shared;
 
@@ -46,6 +47,8 @@ static struct helper {
 
 static uint32_t *release_word;
 static bool watching;
+
+#define ENOUGH	50
 
 static bool asleep(pid_t pid)
 {
@@ -70,9 +73,9 @@ static void witness_watch(void)
 
 	while (!atomic_load(&shared->returned)) {
 		seen = asleep(shared->watched) ? seen + 1 : 0;
-		if (seen >= 20)
+		if (seen >= ENOUGH)
 			atomic_store(&shared->blocked, true);
-		if (shared->patience_ms ? vup_now_ns() > give_up : seen >= 20)
+		if (shared->patience_ms ? vup_now_ns() > give_up : seen >= ENOUGH)
 			break;
 		sched_yield();
 	}
@@ -132,12 +135,10 @@ static void other_drop(void)
 /* Does one of its pages lie in the frame that is asked for? */
 static void other_look(void)
 {
-	uint64_t want = shared->frame;
-
-	shared->to = NULL;
+	shared->has = false;
 	for (int i = 0; i < POISON_PAGES && poison; i++)
-		if (frame_of(poison + i * 1024) == want)
-			shared->to = poison + i * 1024;
+		if (frame_of(poison + i * 1024) == shared->frame)
+			shared->has = true;
 }
 
 static void other_write(void)
@@ -145,7 +146,7 @@ static void other_write(void)
 	struct iovec from = { shared->data, shared->len }, to = { shared->to, shared->len };
 
 	shared->err = process_vm_writev(shared->ours, &from, 1, &to, 1, 0) ==
-		      (ssize_t)shared->len ? 0 : errno ?: EIO;
+		      (ssize_t)shared->len ? 0 : errno ? -errno : -EIO;
 }
 
 static void other_poke(void)
@@ -154,12 +155,12 @@ static void other_poke(void)
 
 	shared->err = 0;
 	if (ptrace(PTRACE_ATTACH, shared->ours, NULL, 0)) {
-		shared->err = errno;
+		shared->err = -errno;
 		return;
 	}
 	if (waitpid(shared->ours, &status, __WALL) != shared->ours ||
 	    ptrace(PTRACE_POKEDATA, shared->ours, shared->to, shared->value))
-		shared->err = errno ?: EIO;
+		shared->err = errno ? -errno : -EIO;
 	ptrace(PTRACE_DETACH, shared->ours, NULL, 0);
 }
 
@@ -299,12 +300,12 @@ void vup_other_take_pages(void)
 	other_does('t');
 }
 
-/* Is the frame one of the pages it has? Then, where: only it can read that. */
-uint32_t *vup_other_look(uint64_t *frame)
+/* Is the frame one of those that it took? */
+bool vup_other_has(uint64_t frame)
 {
-	shared->frame = *frame;
+	shared->frame = frame;
 	other_does('l');
-	return shared->to;
+	return shared->has;
 }
 
 void vup_other_spoil(void)

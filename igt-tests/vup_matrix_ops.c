@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 /*
  * Copyright © 2026 The drm_userptr authors
+ *
+ * All operations of the matrix: those on mappings and files, advice, what others
+ * do, and faults that are served in user space.
  */
 
 #include "vup_matrix.h"
 
-extern const struct vup_op vup_ops_map[], vup_ops_advice[], vup_ops_mm[];
+extern const struct vup_op vup_ops_map[], vup_ops_advice[], vup_ops_mm[], vup_ops_uffd[];
 
-const struct vup_op * const vup_op_tables[] = {
-	vup_ops_map,
-	vup_ops_advice,
-	vup_ops_mm,
-	NULL
+const struct vup_op_table vup_op_tables[] = {
+	{ "mappings", vup_ops_map },
+	{ "advice", vup_ops_advice },
+	{ "others", vup_ops_mm },
+	{ "faults", vup_ops_uffd },
+	{ }
 };

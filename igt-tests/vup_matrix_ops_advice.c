@@ -38,7 +38,7 @@ static bool is(const struct vup_cell *c, unsigned int what)
 
 static int advise(struct vup_cell *c, int advice)
 {
-	return madvise(part(c), c->len, advice) ? errno : 0;
+	return madvise(part(c), c->len, advice) ? -errno : 0;
 }
 
 /* Does the kernel know it at all? It says so about nothing as well as about something. */
@@ -54,12 +54,12 @@ static bool known(int advice)
 
 static int refused_hugetlb(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_HUGETLB) ? EINVAL : 0;
+	return is(c, VUP_IS_HUGETLB) ? -EINVAL : 0;
 }
 
 static int refused_not_anon(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_ANON) ? 0 : EINVAL;
+	return is(c, VUP_IS_ANON) ? 0 : -EINVAL;
 }
 
 static void expect_nothing(struct vup_cell *c)
@@ -110,7 +110,7 @@ static void prepare_locked(struct vup_cell *c)
 
 static int refused_locked(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_HUGETLB) ? 0 : EINVAL;
+	return is(c, VUP_IS_HUGETLB) ? 0 : -EINVAL;
 }
 
 static int run_dontneed_locked(struct vup_cell *c)
@@ -130,12 +130,12 @@ static void mend_locked(struct vup_cell *c)
 
 static int run_mlock(struct vup_cell *c)
 {
-	return mlock(part(c), c->len) ? errno : 0;
+	return mlock(part(c), c->len) ? -errno : 0;
 }
 
 static int run_munlock(struct vup_cell *c)
 {
-	return munlock(part(c), c->len) ? errno : 0;
+	return munlock(part(c), c->len) ? -errno : 0;
 }
 
 /* Reclaim */
@@ -158,12 +158,6 @@ static int run_cold(struct vup_cell *c)
 static void require_cold(void)
 {
 	igt_require_f(known(MADV_COLD), "kernel without MADV_COLD\n");
-}
-
-/* A huge page of which a part is cold is split. */
-static enum vup_effect effect_cold(const struct vup_cell *c)
-{
-	return is(c, VUP_IS_THP) ? VUP_MAY : VUP_KEEPS;
 }
 
 /* Populating */
@@ -217,10 +211,10 @@ static int run_collapse(struct vup_cell *c)
 	/* It gives up on pages that somebody happens to look at. */
 	igt_until_timeout(VUP_PATIENCE_S) {
 		err = advise(c, MADV_COLLAPSE);
-		if (err != EAGAIN)
+		if (err != -EAGAIN)
 			break;
 	}
-	igt_require_f(err != ENOMEM, "no huge page to be had\n");
+	igt_require_f(err != -ENOMEM, "no huge page to be had\n");
 	return err;
 }
 
@@ -335,7 +329,6 @@ static void require_failure(void)
 {
 	igt_require_f(access("/sys/kernel/debug/hwpoison/unpoison-pfn", W_OK) == 0,
 		      "kernel without memory failure handling, or that cannot take it back\n");
-	igt_emit_ignore_dmesg_regex("Memory failure: |Soft offlin|soft offline|Unpoison: ");
 }
 
 static bool sense_small_anon(const struct vup_cell *c)
@@ -345,6 +338,7 @@ static bool sense_small_anon(const struct vup_cell *c)
 
 static void prepare_one_page(struct vup_cell *c)
 {
+	igt_emit_ignore_dmesg_regex("[Mm]emory failure|Soft offlin|soft offline|Unpoison: ");
 	c->len = vup_page();
 }
 
@@ -426,7 +420,7 @@ const struct vup_op vup_ops_advice[] = {
 		.flags = VUP_OP_NO_FORK,
 		.describe = "Broken if what the device wrote does not survive reclaim.",
 	}, {
-		.name = "cold", .effect_on = effect_cold, .require = require_cold,
+		.name = "cold", .effect = VUP_KEEPS, .require = require_cold,
 		.refused = refused_hugetlb, .run = run_cold, .expect = expect_nothing,
 		.describe = "Broken if advice takes memory away.",
 	}, {
@@ -449,21 +443,23 @@ const struct vup_op vup_ops_advice[] = {
 	}, {
 		.name = "hugepage", .effect = VUP_KEEPS, .require = require_thp,
 		.run = run_hugepage, .expect = expect_nothing,
+		.flags = VUP_OP_EMULATED,
 		.describe = "Broken if advice takes memory away.",
 	}, {
 		.name = "nohugepage", .effect = VUP_KEEPS, .require = require_thp,
 		.run = run_nohugepage, .expect = expect_nothing,
+		.flags = VUP_OP_EMULATED,
 		.describe = "Broken if advice takes memory away.",
 	}, {
 		.name = "collapse", .effect_on = effect_collapse, .require = require_thp,
 		.sense = sense_no_real_file, .refused = refused_hugetlb,
 		.run = run_collapse, .expect = expect_nothing,
-		.flags = VUP_OP_LARGE | VUP_OP_NO_FORK,
+		.flags = VUP_OP_EMULATED | VUP_OP_LARGE | VUP_OP_NO_FORK,
 		.describe = "Broken if the device keeps small pages that became a huge one.",
 	}, {
 		.name = "khugepaged", .effect = VUP_MAY, .require = require_thp,
 		.sense = sense_khugepaged, .run = run_khugepaged, .expect = expect_nothing,
-		.flags = VUP_OP_LARGE | VUP_OP_SLOW | VUP_OP_LATER,
+		.flags = VUP_OP_EMULATED | VUP_OP_LARGE | VUP_OP_SLOW | VUP_OP_LATER,
 		.describe = "Broken if the device keeps small pages that became a huge one.",
 	}, {
 		.name = "mergeable", .effect = VUP_KEEPS, .require = require_ksm,
@@ -483,13 +479,13 @@ const struct vup_op vup_ops_advice[] = {
 		.name = "hwpoison", .effect = VUP_TAKES, .require = require_failure,
 		.sense = sense_small_anon, .prepare = prepare_one_page,
 		.run = run_hwpoison, .expect = expect_guard, .mend = mend_hwpoison,
-		.undo = undo_failure, .flags = VUP_OP_NO_FORK,
+		.undo = undo_failure, .flags = VUP_OP_EMULATED | VUP_OP_NO_FORK,
 		.describe = "Broken if the device uses memory that is known to have failed.",
 	}, {
 		.name = "soft-offline", .effect = VUP_TAKES, .require = require_failure,
 		.sense = sense_small_anon, .prepare = prepare_one_page,
 		.run = run_soft_offline, .expect = expect_soft_offline,
-		.undo = undo_failure, .flags = VUP_OP_NO_FORK,
+		.undo = undo_failure, .flags = VUP_OP_EMULATED | VUP_OP_NO_FORK,
 		.describe = "Broken if the device keeps a page that was taken out of service.",
 	},
 	{ }

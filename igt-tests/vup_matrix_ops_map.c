@@ -13,7 +13,7 @@
 
 static int result(bool failed)
 {
-	return failed ? errno : 0;
+	return failed ? -errno : 0;
 }
 
 static char *part(const struct vup_cell *c)
@@ -56,10 +56,9 @@ static bool sense_hugetlb(const struct vup_cell *c)
 	return is(c, VUP_IS_HUGETLB);
 }
 
-static int refused_always(const struct vup_cell *c)
+static int refused_always(const struct vup_cell *c __maybe_unused)
 {
-	(void)c;
-	return EINVAL;
+	return -EINVAL;
 }
 
 /* mmap() over it */
@@ -79,7 +78,7 @@ static void expect_map_fixed(struct vup_cell *c)
 
 static int refused_hugetlb(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_HUGETLB) ? EINVAL : 0;
+	return is(c, VUP_IS_HUGETLB) ? -EINVAL : 0;
 }
 
 /* The last page of the part was lost, and comes back by growth of what is before it. */
@@ -109,7 +108,7 @@ static int run_mremap_grow_away(struct vup_cell *c)
 	char *away = mremap(part(c), c->len, c->len + vup_page(), MREMAP_MAYMOVE);
 
 	if (away == MAP_FAILED)
-		return errno;
+		return -errno;
 	munmap(c->away, c->away_len);
 	c->away = away;
 	c->away_len = c->len + vup_page();
@@ -205,7 +204,7 @@ static int run_mremap_0(struct vup_cell *c)
 
 static int refused_private(const struct vup_cell *c)
 {
-	return !is(c, VUP_IS_SHARED) || is(c, VUP_IS_HUGETLB) ? EINVAL : 0;
+	return !is(c, VUP_IS_SHARED) || is(c, VUP_IS_HUGETLB) ? -EINVAL : 0;
 }
 
 static void expect_mremap_0(struct vup_cell *c)
@@ -304,7 +303,7 @@ static bool can_punch(const struct vup_cell *c)
 
 static int refused_punch(const struct vup_cell *c)
 {
-	return can_punch(c) ? 0 : EOPNOTSUPP;
+	return can_punch(c) ? 0 : -EOPNOTSUPP;
 }
 
 static int run_punch_hole(struct vup_cell *c)
@@ -326,8 +325,8 @@ static int run_remove(struct vup_cell *c)
 static int refused_remove(const struct vup_cell *c)
 {
 	if (is(c, VUP_IS_ANON))
-		return EINVAL;
-	return is(c, VUP_IS_SHARED) ? refused_punch(c) : EACCES;
+		return -EINVAL;
+	return is(c, VUP_IS_SHARED) ? refused_punch(c) : -EACCES;
 }
 
 /* To disk, whereupon the page is clean and cannot be written to unnoticed */
@@ -354,6 +353,7 @@ const struct vup_op vup_ops_map[] = {
 	}, {
 		.name = "munmap-unaligned", .effect = VUP_KEEPS,
 		.sense = sense_hugetlb, .refused = refused_always, .run = run_munmap_unaligned,
+		.flags = VUP_OP_HUGETLB,
 		.describe = "Broken if a refused munmap() disturbs the device.",
 	}, {
 		.name = "map-fixed", .effect = VUP_TAKES,

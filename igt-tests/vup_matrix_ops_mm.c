@@ -110,7 +110,7 @@ static int run_advised_fork(struct vup_cell *c, int advice, bool (*ok)(struct vu
 	pid_t pid;
 
 	if (madvise(c->ptr, c->size, advice))
-		return errno;
+		return -errno;
 	pid = vup_fork();
 	if (!pid)
 		_exit(!ok(c));
@@ -146,7 +146,7 @@ static int run_wipeonfork(struct vup_cell *c)
 
 static int refused_not_anon(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_ANON) ? 0 : EINVAL;
+	return is(c, VUP_IS_ANON) ? 0 : -EINVAL;
 }
 
 /* vfork() and exec: for a while a process that shares the mm, and then not */
@@ -211,7 +211,7 @@ static int run_proc_mem(struct vup_cell *c)
 	igt_assert(data);
 	vup_cell_fill(data, c->at, c->len, VUP_WRITTEN);
 	if (pwrite(mem, data, c->len, (off_t)(uintptr_t)part(c)) != (ssize_t)c->len)
-		err = errno ?: EIO;
+		err = errno ? -errno : -EIO;
 	free(data);
 	close(mem);
 	return err;
@@ -229,7 +229,7 @@ static int run_pagemap_scan(struct vup_cell *c)
 		.return_mask = PAGE_IS_PRESENT,
 	};
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	int found = ioctl(pagemap, PAGEMAP_SCAN, &arg), err = errno;
+	int found = ioctl(pagemap, PAGEMAP_SCAN, &arg), err = -errno;
 
 	close(pagemap);
 	if (found < 0)
@@ -252,13 +252,13 @@ static void require_pagemap_scan(void)
 static int run_clear_refs(struct vup_cell *c)
 {
 	(void)c;
-	return vup_file_write("/proc/self/clear_refs", "1") ? 0 : errno;
+	return vup_file_write("/proc/self/clear_refs", "1") ? 0 : -errno;
 }
 
 static int run_soft_dirty(struct vup_cell *c)
 {
 	(void)c;
-	return vup_file_write("/proc/self/clear_refs", "4") ? 0 : errno;
+	return vup_file_write("/proc/self/clear_refs", "4") ? 0 : -errno;
 }
 
 /* A page that was just written to is dirty in this sense, if there is such. */
@@ -281,7 +281,7 @@ static void require_soft_dirty(void)
 static int run_compact(struct vup_cell *c)
 {
 	(void)c;
-	return vup_file_write("/proc/sys/vm/compact_memory", "1") ? 0 : errno;
+	return vup_file_write("/proc/sys/vm/compact_memory", "1") ? 0 : -errno;
 }
 
 static void require_compact(void)
@@ -296,11 +296,14 @@ static char swap_file[128];
 
 static void require_swap(void)
 {
-	char text[1024], *line;
+	char text[1024], name[100], *line;
 
 	igt_require_f(vup_file_read("/proc/swaps", text, sizeof(text)), "kernel without swap\n");
 	line = strchr(text, '\n');
-	igt_require_f(line && sscanf(line, "%127s", swap_file) == 1, "no swap to switch off\n");
+	igt_require_f(line && sscanf(line, "%99s", name) == 1, "no swap to switch off\n");
+	/* The name is that of whoever mounted /dev. */
+	snprintf(swap_file, sizeof(swap_file), "/dev/%s", basename(name));
+	igt_require_f(access(swap_file, F_OK) == 0, "no swap device to switch off\n");
 }
 
 static int run_swapoff(struct vup_cell *c)
@@ -310,9 +313,9 @@ static int run_swapoff(struct vup_cell *c)
 	/* The kernel says how much swap there is each time. */
 	igt_emit_ignore_dmesg_regex("Adding .* swap on");
 	if (madvise(part(c), c->len, MADV_PAGEOUT))
-		return errno;
+		return -errno;
 	if (swapoff(swap_file))
-		err = errno;
+		err = -errno;
 	igt_assert_eq(swapon(swap_file, 0), 0);
 	return err;
 }
@@ -353,7 +356,7 @@ static int run_move_pages(struct vup_cell *c)
 	/* It gives up on pages that somebody happens to look at. */
 	for (int tries = 0; moved < nr && tries < 100; tries++) {
 		if (move_part(c, node, status) < 0)
-			return errno;
+			return -errno;
 		igt_assert_eq(move_part(c, NULL, status), 0);
 		moved = 0;
 		for (size_t i = 0; i < nr; i++)
@@ -377,7 +380,7 @@ static int run_migrate_pages(struct vup_cell *c)
 	igt_assert_eq(move_part(c, NULL, status), 0);
 	from = 1ul << status[0];
 	to = 3 & ~from;
-	return syscall(SYS_migrate_pages, 0, 64, &from, &to) < 0 ? errno : 0;
+	return syscall(SYS_migrate_pages, 0, 64, &from, &to) < 0 ? -errno : 0;
 }
 
 static int run_mbind(struct vup_cell *c)
@@ -387,13 +390,15 @@ static int run_mbind(struct vup_cell *c)
 
 	igt_assert_eq(move_part(c, NULL, status), 0);
 	to = 3 & ~(1ul << status[0]);
-	return syscall(SYS_mbind, part(c), c->len, MPOL_BIND, &to, 64, MPOL_MF_MOVE_ALL) ? errno : 0;
+	return syscall(SYS_mbind, part(c), c->len, MPOL_BIND, &to, 64, MPOL_MF_MOVE_ALL) ?
+		-errno : 0;
 }
 
 const struct vup_op vup_ops_mm[] = {
 	{
 		.name = "fork", .effect_on = effect_fork, .run = run_fork,
 		.expect = expect_written, .mend = mend_fork, .undo = undo_fork,
+		.flags = VUP_OP_WRITES,
 		.describe = "Broken if copies of parent and child are mixed up.",
 	}, {
 		.name = "dontfork", .effect = VUP_KEEPS,
@@ -409,15 +414,16 @@ const struct vup_op vup_ops_mm[] = {
 		.describe = "Broken if a process that shared the mm takes memory along.",
 	}, {
 		.name = "process-vm-writev", .effect_on = effect_write,
-		.run = run_writev, .expect = expect_written, .flags = VUP_OP_BY_OTHER,
+		.run = run_writev, .expect = expect_written,
+		.flags = VUP_OP_BY_OTHER | VUP_OP_WRITES,
 		.describe = "Broken if the device misses what another process writes.",
 	}, {
 		.name = "ptrace-poke", .effect_on = effect_write,
-		.run = run_poke, .expect = expect_poke, .flags = VUP_OP_BY_OTHER,
+		.run = run_poke, .expect = expect_poke, .flags = VUP_OP_BY_OTHER | VUP_OP_WRITES,
 		.describe = "Broken if the device misses what a debugger writes.",
 	}, {
 		.name = "proc-mem-write", .effect_on = effect_write,
-		.run = run_proc_mem, .expect = expect_written,
+		.run = run_proc_mem, .expect = expect_written, .flags = VUP_OP_WRITES,
 		.describe = "Broken if the device misses what is written past the page table.",
 	}, {
 		.name = "pagemap-scan", .effect = VUP_KEEPS, .require = require_pagemap_scan,
@@ -430,6 +436,7 @@ const struct vup_op vup_ops_mm[] = {
 	}, {
 		.name = "soft-dirty", .effect = VUP_TAKES, .require = require_soft_dirty,
 		.run = run_soft_dirty, .expect = expect_nothing,
+		.flags = VUP_OP_EMULATED,
 		.describe = "Broken if the device writes unnoticed to pages that are watched.",
 	}, {
 		.name = "compact-memory", .effect = VUP_MAY, .require = require_compact,
@@ -442,16 +449,18 @@ const struct vup_op vup_ops_mm[] = {
 		.describe = "Broken if the device misses what comes back from swap.",
 	}, {
 		.name = "move-pages", .effect_on = effect_move_pages, .require = require_numa,
-		.run = run_move_pages, .expect = expect_nothing, .flags = VUP_OP_NO_FORK,
+		.run = run_move_pages, .expect = expect_nothing,
+		.flags = VUP_OP_EMULATED | VUP_OP_NO_FORK,
 		.describe = "Broken if the device keeps pages of a node that they left.",
 	}, {
 		.name = "migrate-pages", .effect = VUP_MAY, .require = require_numa,
 		.run = run_migrate_pages, .expect = expect_nothing,
-		.flags = VUP_OP_SLOW | VUP_OP_NO_FORK,
+		.flags = VUP_OP_EMULATED | VUP_OP_SLOW | VUP_OP_NO_FORK,
 		.describe = "Broken if the device keeps pages of a node that they left.",
 	}, {
 		.name = "mbind", .effect = VUP_MAY, .require = require_numa,
-		.run = run_mbind, .expect = expect_nothing, .flags = VUP_OP_NO_FORK,
+		.run = run_mbind, .expect = expect_nothing,
+		.flags = VUP_OP_EMULATED | VUP_OP_NO_FORK,
 		.describe = "Broken if the device keeps pages of a node that they left.",
 	},
 	{ }

@@ -192,5 +192,10 @@ const char *vup_oracle_legit(const void *buf, size_t size)
 const char *vup_oracle_device(struct vup_cell *c, const char *out)
 {
 	settle_lazy(c, out);
-	return differ("the device's view", out, c->shadow, 0, c->size);
+	return vup_oracle_device_part(c, out, 0, c->size);
+}
+
+const char *vup_oracle_device_part(struct vup_cell *c, const char *out, size_t at, size_t len)
+{
+	return differ("the device's view", out, c->shadow, at, len);
 }

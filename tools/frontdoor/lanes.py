@@ -15,10 +15,11 @@ RIGS = {"uml": "uml-quick", "uml-quick": "uml-quick", "uml-deep": "uml-deep", "u
 NUMA = ["numa=fake=2"]
 
 # What of our IGT tests `make check` runs on QEMU: those whose outcome depends on
-# how an mm takes pages away (huge pages, NUMA, real paging): fork, huge,
-# invalidate, uffd. UML runs all tests, and skips what it has no memory for;
-# `make check-full` runs them all under emulation, in about thrice the time.
-EMULATED = "vgem_userptr_[fhiu]*"
+# how an mm takes pages away (huge pages, NUMA, real paging), or for which faults
+# are injected: fork, huge, invalidate, observe, oracles, uffd. UML runs all
+# tests, and skips what it has no memory for; `make check-full` runs them all
+# under emulation, in about thrice the time.
+EMULATED = "vgem_userptr_[fhiou]*"
 LONG = {"silence": 1200, "limit": 7200}     # one test may take minutes without a word
 
 
