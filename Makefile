@@ -5,7 +5,7 @@ TARGETS := help demo check check-full kunit igt coverage lint shell record clean
 .PHONY: $(TARGETS)
 .DEFAULT_GOAL := help
 
-export T RIG KSRC UPSTREAM
+export T RIG KSRC UPSTREAM SEED
 
 $(TARGETS):
 	@tools/bootstrap $@

@@ -9,7 +9,9 @@ exactly those of igt-tests/canary.expected, and count as one test.
 
 import fnmatch
 import json
+import os
 import re
+import shlex
 from contextlib import contextmanager
 
 from . import cache, sysroot, ui
@@ -115,7 +117,7 @@ def _link_tree(source, target):
 def _job(share, modules, directory, force="", canary=False, names=None, include=None, exclude=None, patience=60):
     (share / "modules").write_text("\n".join(modules) + "\n")
     env = [f"TESTS={directory}", f"FORCE={force}", f"CANARY={'^igt@' + CANARY if canary else ''}",
-           f"PATIENCE={patience}"]
+           f"PATIENCE={patience}", f"SEED={shlex.quote(os.environ.get('SEED', ''))}"]
     if names is not None:
         (share / "tests").write_text("".join(f"igt@{n}\n" for n in names))
         env.append("SELECT='--test-list /build/tests'")

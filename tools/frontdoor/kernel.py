@@ -133,7 +133,7 @@ class Build:
 
     def make(self, *targets, on_line=None, why=None):
         env = {k: v for k, v in os.environ.items()
-               if k not in ("O", "M", "ARCH", "KSRC", "T", "RIG", "UPSTREAM", "MFLAGS", "CROSS_COMPILE")
+               if k not in ("O", "M", "ARCH", "KSRC", "T", "RIG", "UPSTREAM", "SEED", "MFLAGS", "CROSS_COMPILE")
                and not k.startswith(("MAKE", "KBUILD_"))}
         jobs = (os.cpu_count() or 1) + 1
         # kbuild profiles an object if told so by name, here as well as in a Makefile.
