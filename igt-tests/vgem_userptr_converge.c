@@ -28,6 +28,9 @@
  * Description: submissions over 16 MiB under %arg[1] for some seconds, none fails
  * arg[1].values: compaction, ksm, khugepaged, numa, reclaim, all
  *
+ * SUBTEST: side-by-side
+ * Description: submissions over 64 userptrs of 32 KiB each under reclaim, none fails
+ *
  * SUBTEST: all-gigabyte-long
  * Description: ten thousand submissions over 1 GiB under all of these, none fails
  *
@@ -212,10 +215,11 @@ static void show(const char *name, unsigned int jobs, const unsigned int *tries,
 
 /*
  * Each job changes a word in a page of its own choice; memory remembers all. So
- * many jobs, or with @seconds as many as there are in that time.
+ * many jobs, or with @seconds as many as there are in that time. The memory is
+ * bound in pieces of @piece bytes.
  */
 static void submit_under(const char *name, const struct storm *first, unsigned int count,
-			 size_t size, unsigned int jobs, unsigned int seconds)
+			 size_t size, size_t piece, unsigned int jobs, unsigned int seconds)
 {
 	unsigned int done;
 	uint64_t until;
@@ -235,7 +239,8 @@ static void submit_under(const char *name, const struct storm *first, unsigned i
 	/* Few different pages: something to merge */
 	for (size_t i = 0; i < pages; i++)
 		*(uint32_t *)(arena + i * page + page / 2) = i % 7;
-	vup_bind_mem(&w, arena, va, size, 0);
+	for (size_t at = 0; at < size; at += piece)
+		vup_bind_mem(&w, arena + at, va + at, piece, 0);
 	vup_ok(&w, op_xor(va, 4, 0));
 
 	for (unsigned int i = 0; i < count; i++)
@@ -283,7 +288,19 @@ static void one_storm(const struct storm *storm)
 	arena = vup_alloc(page);
 	igt_require_f(storm->possible(), "not possible here\n");
 	vup_unmap(arena, page);
-	submit_under(storm->name, storm, 1, 16 << 20, 10000, 4);
+	submit_under(storm->name, storm, 1, 16 << 20, 16 << 20, 10000, 4);
+}
+
+static void side_by_side(void)
+{
+	const struct storm *storm = storms;
+
+	while (storm->run != reclaim)
+		storm++;
+	arena = vup_alloc(page);
+	igt_require_f(storm->possible(), "not possible here\n");
+	vup_unmap(arena, page);
+	submit_under("side by side", storm, 1, VUP_WINDOW, VUP_WINDOW / 64, 10000, 3);
 }
 
 static atomic_bool shooting;
@@ -356,11 +373,15 @@ int igt_main()
 
 	igt_describe("Broken if all together can starve submissions.");
 	igt_subtest("all")
-		submit_under("all", storms, ARRAY_SIZE(storms), 16 << 20, 10000, 4);
+		submit_under("all", storms, ARRAY_SIZE(storms), 16 << 20, 16 << 20, 10000, 4);
+
+	igt_describe("Broken if of many userptrs in a window only one gets through.");
+	igt_subtest("side-by-side")
+		side_by_side();
 
 	igt_describe("Broken if size makes a difference.");
 	igt_subtest("all-gigabyte-long")
-		submit_under("all", storms, ARRAY_SIZE(storms), 1 << 30, 10000, 0);
+		submit_under("all", storms, ARRAY_SIZE(storms), 1 << 30, 1 << 30, 10000, 0);
 
 	igt_describe("Broken if an endless loop is endless, or a refused job runs.");
 	igt_subtest("self-defeat")

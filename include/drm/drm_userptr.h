@@ -13,6 +13,7 @@
 #include <linux/lockdep.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/rbtree.h>
 #include <linux/rwsem.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
@@ -497,8 +498,8 @@ struct drm_userptr_submit {
 	u64 lost;
 	/** @budget: how many of these are too many */
 	u64 budget;
-	/** @holds: pages that are held until the commit, by window */
-	struct xarray holds;
+	/** @holds: pages that are held until the commit, by userptr and window */
+	struct rb_root holds;
 	/** @fault_mm: whose fault handler to wait for, holds a reference; or NULL */
 	struct mm_struct *fault_mm;
 	/** @fault_start: where */

@@ -11,23 +11,33 @@
  *
  * A page that is pinned is left alone by reclaim, compaction, NUMA balancing,
  * same-page merging and khugepaged; what the process itself does to its mappings
- * is not held up, and still invalidates. The pin lasts no longer than the ioctl,
- * so it is none of the kind that has to be paid for.
+ * is not held up, and still invalidates. Reclaim unmaps pages of files and of
+ * the swap cache before it looks for pins, but it cannot free them: getting them
+ * back takes no I/O. The pin lasts no longer than the ioctl, so it is none of
+ * the kind that has to be paid for.
  */
 
 #include <linux/mm.h>
+#include <linux/rbtree.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/userfaultfd_k.h>
 
 #include "drm_userptr_internal.h"
 
 /**
  * struct drm_userptr_hold - pages of a window that a submission holds
+ * @node: in &drm_userptr_submit.holds
+ * @userptr: whose window; many that are small can have the same index
+ * @index: which of its windows
  * @nr_runs: how many runs
  * @runs: where they are, see drm_userptr_run_addr()
  */
 struct drm_userptr_hold {
+	struct rb_node node;
+	struct drm_userptr *userptr;
+	unsigned long index;
 	u32 nr_runs;
 	u64 runs[] __counted_by(nr_runs);
 };
@@ -35,9 +45,6 @@ struct drm_userptr_hold {
 static void drm_userptr_hold_free(struct drm_userptr_hold *hold)
 {
 	u32 i;
-
-	if (!hold)
-		return;
 
 	/* Dirty already, from when they were populated. */
 	for (i = 0; i < hold->nr_runs; i++)
@@ -71,6 +78,34 @@ drm_userptr_hold_pages(struct page **pages, unsigned long npages)
 	kfree(runs);
 
 	return hold;
+}
+
+static int drm_userptr_hold_cmp(struct rb_node *node,
+				const struct rb_node *other)
+{
+	const struct drm_userptr_hold *a, *b;
+
+	a = rb_entry(node, struct drm_userptr_hold, node);
+	b = rb_entry(other, struct drm_userptr_hold, node);
+
+	if (a->userptr != b->userptr)
+		return a->userptr < b->userptr ? -1 : 1;
+
+	return cmp_int(a->index, b->index);
+}
+
+/* What was held before is of a mapping that is gone. */
+static void drm_userptr_hold_store(struct drm_userptr_submit *submit,
+				   struct drm_userptr_hold *hold)
+{
+	struct rb_node *old;
+
+	old = rb_find_add(&hold->node, &submit->holds, drm_userptr_hold_cmp);
+	if (!old)
+		return;
+
+	rb_replace_node(old, &hold->node, &submit->holds);
+	drm_userptr_hold_free(rb_entry(old, struct drm_userptr_hold, node));
 }
 
 /*
@@ -110,7 +145,7 @@ void drm_userptr_hold_window(struct drm_userptr_submit *submit,
 	unsigned long start = drm_userptr_window_start(userptr, index);
 	unsigned long npages = (drm_userptr_window_end(userptr, index) - start) >>
 			       PAGE_SHIFT;
-	struct drm_userptr_hold *hold = NULL, *old;
+	struct drm_userptr_hold *hold = NULL;
 	struct page **pages;
 	long pinned;
 
@@ -130,13 +165,9 @@ void drm_userptr_hold_window(struct drm_userptr_submit *submit,
 		goto out_free;
 	}
 
-	/* What was held before is of a mapping that is gone. */
-	old = drm_userptr_should_fail() ? XA_ERROR(-ENOMEM) :
-	      xa_store(&submit->holds, index, hold, GFP_KERNEL_ACCOUNT);
-	if (xa_is_err(old))
-		drm_userptr_hold_free(hold);
-	else
-		drm_userptr_hold_free(old);
+	hold->userptr = userptr;
+	hold->index = index;
+	drm_userptr_hold_store(submit, hold);
 
 out_free:
 	kfree(pages);
@@ -147,10 +178,9 @@ out_mmput:
 
 void drm_userptr_hold_release(struct drm_userptr_submit *submit)
 {
-	struct drm_userptr_hold *hold;
-	unsigned long index;
+	struct drm_userptr_hold *hold, *next;
 
-	xa_for_each(&submit->holds, index, hold)
+	rbtree_postorder_for_each_entry_safe(hold, next, &submit->holds, node)
 		drm_userptr_hold_free(hold);
-	xa_destroy(&submit->holds);
+	submit->holds = RB_ROOT;
 }

@@ -79,10 +79,10 @@ void drm_userptr_submit_init(struct drm_userptr_submit *submit,
 	*submit = (struct drm_userptr_submit) {
 		.vm = vm,
 		.budget = drm_userptr_budget(0),
+		.holds = RB_ROOT,
 		.fault_refused = ULONG_MAX,
 	};
 	INIT_LIST_HEAD(&submit->bindings);
-	xa_init_flags(&submit->holds, XA_FLAGS_ACCOUNT);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_submit_init);
 
@@ -653,11 +653,11 @@ int drm_userptr_probe(struct drm_userptr *userptr, unsigned long *fault_addr)
 	unsigned long last = drm_userptr_window_index(userptr->end - 1);
 	struct drm_userptr_submit submit = {
 		.budget = drm_userptr_budget(last - index + 1),
+		.holds = RB_ROOT,
 		.fault_refused = ULONG_MAX,
 	};
 	int err = 0;
 
-	xa_init_flags(&submit.holds, XA_FLAGS_ACCOUNT);
 	while (index <= last) {
 		err = drm_userptr_submit_step(&submit, userptr, NULL, index,
 					      fault_addr);

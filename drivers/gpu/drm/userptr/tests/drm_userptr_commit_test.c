@@ -158,6 +158,72 @@ static void commit_collision_keeps_rest(struct kunit *test)
 			userptr_mock_matches(vm, SZ_2M, 2 * SZ_2M, TAG));
 }
 
+/* Two userptrs in one window, and how many of their pages were held at best */
+struct commit_pair {
+	unsigned long addr;
+	unsigned int held;
+};
+
+static bool commit_page_pinned(unsigned long addr)
+{
+	struct page *page;
+	bool pinned;
+
+	if (get_user_pages_fast(addr, 1, 0, &page) != 1)
+		return false;
+	pinned = folio_maybe_dma_pinned(page_folio(page));
+	put_page(page);
+
+	return pinned;
+}
+
+static unsigned int commit_pair_pinned(struct commit_pair *pair)
+{
+	return commit_page_pinned(pair->addr) +
+	       commit_page_pinned(pair->addr + SZ_1M);
+}
+
+static void commit_lose_both(struct userptr_mock_vm *vm)
+{
+	struct commit_pair *pair = vm->hook_data;
+
+	pair->held = max(pair->held, commit_pair_pinned(pair));
+	if (vm->submit.tries > 1)
+		return;
+
+	/* As if it had happened again and again */
+	vm->submit.lost = vm->submit.budget / 2;
+	userptr_mock_remap(vm->mock, pair->addr, SZ_2M, PROT_READ | PROT_WRITE);
+	userptr_mock_fill(vm->mock, pair->addr, SZ_2M, TAG2);
+}
+
+/* What is held for one userptr is not let go of for its neighbour. */
+static void commit_holds_neighbours(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_vm *vm = userptr_mock_vm_new(mock);
+	struct userptr_mock_obj *obj;
+	struct commit_pair *pair;
+
+	pair = kunit_kzalloc(test, sizeof(*pair), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pair);
+	pair->addr = userptr_mock_mmap(mock, SZ_2M);
+	userptr_mock_fill(mock, pair->addr, SZ_2M, TAG);
+	obj = userptr_mock_obj_new(mock, pair->addr, SZ_1M, 0);
+	userptr_mock_bind_all(vm, obj, 0);
+	obj = userptr_mock_obj_new(mock, pair->addr + SZ_1M, SZ_1M, 0);
+	userptr_mock_bind_all(vm, obj, SZ_1M);
+
+	vm->hook_data = pair;
+	vm->after_populate = commit_lose_both;
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, vm->submit.tries, 2);
+	KUNIT_EXPECT_EQ(test, pair->held, 2);
+	KUNIT_EXPECT_EQ(test, commit_pair_pinned(pair), 0);
+	KUNIT_EXPECT_EQ(test, USERPTR_MOCK_WINDOW_PAGES,
+			userptr_mock_matches(vm, 0, SZ_2M, TAG2));
+}
+
 static void commit_invalidate_same_seq(struct userptr_mock_file *file,
 				       unsigned long page)
 {
@@ -575,6 +641,7 @@ static struct kunit_case drm_userptr_commit_tests[] = {
 	KUNIT_CASE(commit_collision),
 	KUNIT_CASE(commit_collision_when_mapped),
 	KUNIT_CASE(commit_collision_keeps_rest),
+	KUNIT_CASE(commit_holds_neighbours),
 	KUNIT_CASE(commit_token),
 	KUNIT_CASE(commit_waits_for_mm),
 	KUNIT_CASE(commit_budget),

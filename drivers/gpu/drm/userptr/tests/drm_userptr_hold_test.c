@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/mmap_lock.h>
+#include <linux/rbtree.h>
 
 #include <kunit/static_stub.h>
 
@@ -65,11 +66,11 @@ static unsigned int hold_pinned(struct hold *hold)
 
 static unsigned int hold_windows(struct hold *hold)
 {
-	struct drm_userptr_hold *held;
-	unsigned long index;
 	unsigned int n = 0;
+	struct rb_node *node;
 
-	xa_for_each(&hold->vm->submit.holds, index, held)
+	for (node = rb_first(&hold->vm->submit.holds); node;
+	     node = rb_next(node))
 		n++;
 
 	return n;
@@ -113,7 +114,7 @@ static struct hold *hold_new(struct kunit *test, u32 vm_flags)
 /* Nothing is held any more, neither by the submission nor in the mm. */
 static void hold_expect_released(struct kunit *test, struct hold *hold)
 {
-	KUNIT_EXPECT_TRUE(test, xa_empty(&hold->vm->submit.holds));
+	KUNIT_EXPECT_TRUE(test, RB_EMPTY_ROOT(&hold->vm->submit.holds));
 	KUNIT_EXPECT_EQ(test, hold_pinned(hold), 0);
 }
 
@@ -292,7 +293,7 @@ static void hold_after_exit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(hold->vm));
 	KUNIT_EXPECT_EQ(test, hold->binding->base.error, -EFAULT);
 	KUNIT_EXPECT_EQ(test, hold->vm->present, 0);
-	KUNIT_EXPECT_TRUE(test, xa_empty(&hold->vm->submit.holds));
+	KUNIT_EXPECT_TRUE(test, RB_EMPTY_ROOT(&hold->vm->submit.holds));
 }
 
 static void hold_then_bind(struct hold *hold)

@@ -241,7 +241,7 @@ static void inject_expect_nothing(struct inject_range *range,
 	KUNIT_EXPECT_TRUE(test, list_empty(&vm->base.dead));
 	KUNIT_EXPECT_TRUE(test, list_empty(&range->binding->base.submit_link));
 	KUNIT_EXPECT_EQ(test, range->binding->base.error, 0);
-	KUNIT_EXPECT_TRUE(test, xa_empty(&vm->submit.holds));
+	KUNIT_EXPECT_TRUE(test, RB_EMPTY_ROOT(&vm->submit.holds));
 	KUNIT_EXPECT_NULL(test, range->obj->base.populator);
 	KUNIT_EXPECT_EQ(test, vm->present, 0);
 }
