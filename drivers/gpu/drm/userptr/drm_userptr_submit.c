@@ -456,14 +456,19 @@ static void drm_userptr_map_window(struct drm_userptr_binding *binding,
 static bool drm_userptr_is_hole(struct drm_userptr_binding *binding,
 				unsigned long index)
 {
+	struct drm_userptr *userptr = binding->userptr;
 	struct drm_userptr_window *window;
+	u32 state;
 
 	if (!(binding->vm->flags & DRM_USERPTR_VM_HOLES) || !binding->error)
 		return false;
 
-	window = drm_userptr_window_lookup(binding->userptr, index);
+	window = drm_userptr_window_lookup(userptr, index);
+	state = window ? READ_ONCE(window->state) : DRM_USERPTR_STALE;
 
-	return window && READ_ONCE(window->state) == DRM_USERPTR_HOLE;
+	/* What the owner took along is not looked at, nor heard of any more. */
+	return state == DRM_USERPTR_HOLE ||
+	       (state == DRM_USERPTR_STALE && !atomic_read(&userptr->mm->mm_users));
 }
 
 /* Why a commit cannot use a window, as far as that can still be seen */

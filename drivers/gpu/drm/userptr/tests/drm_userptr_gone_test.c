@@ -143,6 +143,31 @@ static void gone_hole(struct kunit *test)
 			userptr_mock_matches(vm, 0, GONE_SIZE, TAG2));
 }
 
+/* The owner is gone for good: all of it is a hole, looked at before or not. */
+static void gone_owner(struct kunit *test)
+{
+	struct gone_range *range = gone_range_new(test, DRM_USERPTR_VM_HOLES);
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_binding *unused;
+	struct userptr_mock_vm *vm = range->vm;
+	struct userptr_mock_obj *obj;
+	unsigned long addr;
+
+	addr = userptr_mock_mmap(mock, SZ_2M);
+	obj = userptr_mock_obj_new(mock, addr, SZ_2M, 0);
+	userptr_mock_exit_mm(mock);
+	unused = userptr_mock_bind_all(vm, obj, SZ_8M);
+
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
+	KUNIT_EXPECT_EQ(test, vm->submit.tries, 1);
+	KUNIT_EXPECT_EQ(test, range->binding->base.error, -EFAULT);
+	KUNIT_EXPECT_EQ(test, range->binding->base.fault_addr, range->addr);
+	KUNIT_EXPECT_EQ(test, unused->base.error, -EFAULT);
+	KUNIT_EXPECT_EQ(test, unused->base.fault_addr, addr);
+	KUNIT_EXPECT_EQ(test, vm->present, 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&vm->base.invalidated));
+}
+
 static void gone_fill_the_hole(struct userptr_mock_vm *vm)
 {
 	struct gone_range *range = vm->hook_data;
@@ -202,6 +227,7 @@ static struct kunit_case drm_userptr_gone_tests[] = {
 	KUNIT_CASE(gone_and_back),
 	KUNIT_CASE(gone_looked_for_once),
 	KUNIT_CASE(gone_hole),
+	KUNIT_CASE(gone_owner),
 	KUNIT_CASE(gone_hole_disturbed),
 	KUNIT_CASE(gone_by_own_fault),
 	{ }
