@@ -160,8 +160,9 @@ void userptr_mock_queue_free(struct userptr_mock_queue *queue)
 {
 	struct userptr_mock_vm *vm = queue->vm;
 
-	complete_all(&queue->let_stop);
+	/* In this order: one that stops before it is killed is resumed. */
 	drm_userptr_queue_kill(&queue->base);
+	complete_all(&queue->let_stop);
 
 	mutex_lock(&vm->lock);
 	drm_userptr_queue_fini(&queue->base);

@@ -766,7 +766,7 @@ static void preempt_fini_while_stopping(struct kunit *test)
 	munmap = userptr_mock_munmap_start(mock, one->addr, SZ_2M);
 	KUNIT_EXPECT_TRUE(test, userptr_mock_queue_stop_asked(queue));
 
-	/* Lets it stop, kills it, and waits. */
+	/* Kills it, lets it stop, and waits. */
 	free = userptr_mock_thread_start(mock, preempt_queue_free, queue);
 	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(free));
 	KUNIT_EXPECT_EQ(test, queue->suspend_waits, 1);
@@ -898,6 +898,28 @@ static void preempt_storm(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vm->present, 2 * PAGES);
 	KUNIT_EXPECT_EQ(test, PAGES, userptr_mock_matches(vm, SZ_2M, SZ_2M,
 							  TAG + PAGES));
+}
+
+/* Without an op that says so a queue is never idle. */
+static void preempt_without_idle(struct kunit *test)
+{
+	struct preempt_one *one = preempt_one_new_suspended(test);
+	struct drm_userptr_queue_ops ops = *one->queue->base.ops;
+	struct userptr_mock_vm *vm = one->vm;
+
+	ops.idle = NULL;
+	one->queue->base.ops = &ops;
+	one->queue->idle = true;
+	drm_userptr_preempt_kick(&vm->preempt);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_queue_resumed(one->queue, 1));
+
+	KUNIT_EXPECT_EQ(test, 0, vm_munmap(one->addr, SZ_2M));
+	KUNIT_EXPECT_EQ(test, 1, atomic64_read(&vm->preempt.preemptions));
+	KUNIT_EXPECT_TRUE(test, userptr_mock_queue_resumed(one->queue, 2));
+	KUNIT_EXPECT_EQ(test, one->queue->present, PAGES);
+	/* Before the ops go */
+	userptr_mock_queue_free(one->queue);
+	preempt_wait_worker(vm);
 }
 
 /* Who resumes queues in a thread that gets signals is not kept from them. */
@@ -1036,6 +1058,7 @@ static struct kunit_case drm_userptr_preempt_tests[] = {
 	KUNIT_CASE(preempt_owner_gone),
 	KUNIT_CASE(preempt_unbind_while_running),
 	KUNIT_CASE(preempt_storm),
+	KUNIT_CASE(preempt_without_idle),
 	KUNIT_CASE(preempt_prepare_interrupted),
 	KUNIT_CASE(preempt_unprepared),
 	KUNIT_CASE(preempt_fence_names),
