@@ -189,6 +189,46 @@ static void unbind_while_flushing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range->vm[1]->present, 0);
 }
 
+/* One of another part of the userptr is none of its business. */
+static void unbind_elsewhere(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct userptr_mock_vm *vm = userptr_mock_vm_new(mock);
+	struct userptr_mock_vm *slow = userptr_mock_vm_new(mock);
+	struct userptr_mock_binding *binding;
+	struct userptr_mock_thread *finish;
+	struct userptr_mock_obj *obj;
+	struct userptr_mock_job *job;
+	unsigned long addr;
+	u64 zaps;
+
+	addr = userptr_mock_mmap(mock, SZ_4M);
+	userptr_mock_fill(mock, addr, SZ_4M, TAG);
+	obj = userptr_mock_obj_new(mock, addr, SZ_4M, 0);
+	binding = userptr_mock_bind(vm, obj, addr, SZ_2M, 0);
+	userptr_mock_bind(slow, obj, addr + SZ_2M, SZ_2M, 0);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm));
+	job = userptr_mock_submit_new(slow);
+	KUNIT_EXPECT_TRUE(test,
+			  userptr_mock_invalidate(obj, addr + SZ_2M,
+						  addr + SZ_4M));
+	KUNIT_ASSERT_NOT_NULL(test, obj->finish);
+	userptr_mock_job_end(job);
+	slow->slow_tlb = true;
+	finish = userptr_mock_thread_start(mock, unbind_finish, obj);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_blocked(finish));
+
+	/* While that one is flushing, too. Only its own window is zapped. */
+	zaps = vm->zaps;
+	unbind_expect_done(test, binding);
+	KUNIT_EXPECT_EQ(test, vm->zaps, zaps + 1);
+	KUNIT_EXPECT_EQ(test, vm->present, 0);
+	KUNIT_EXPECT_FALSE(test, completion_done(&finish->done));
+	complete_all(&slow->let_flush);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(finish));
+	KUNIT_EXPECT_EQ(test, slow->present, 0);
+}
+
 static long unbind_invalidate(void *data)
 {
 	struct unbind_range *range = data;
@@ -272,6 +312,7 @@ static struct kunit_case drm_userptr_unbind_tests[] = {
 	KUNIT_CASE(unbind_last),
 	KUNIT_CASE(unbind_one_of_two),
 	KUNIT_CASE(unbind_while_flushing),
+	KUNIT_CASE(unbind_elsewhere),
 	KUNIT_CASE(unbind_invalidate_meanwhile),
 	KUNIT_CASE(unbind_one_of_many),
 	KUNIT_CASE(unbind_then_invalidate),
