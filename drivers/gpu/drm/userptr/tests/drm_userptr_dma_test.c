@@ -577,6 +577,48 @@ static struct dma_iova_state dma_race_iova_alloc(struct device *dev,
 	return fake_iova_alloc(dev, size);
 }
 
+/* A window that another device has: there is no memory to remember it with. */
+static void dma_share_no_memory(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	struct device *other = userptr_mock_dev_new(mock, "userptr_mock_other");
+	unsigned int nth, failures = 0;
+	struct userptr_mock_obj *obj;
+	struct userptr_mock_vm *vm[2];
+	int err;
+
+	fake_init(test);
+	vm[0] = userptr_mock_vm_new(mock);
+	obj = fake_three_windows(vm[0]);
+	KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(vm[0]));
+
+	mock->iommu_dev = other;
+	fake.no_room = true;
+	fake.next = SZ_1G;
+	vm[1] = userptr_mock_vm_new_on(mock, other, 0);
+	userptr_mock_bind_all(vm[1], obj, 0);
+	kunit_activate_static_stub(test, drm_userptr_should_fail,
+				   dma_should_fail);
+	/* What it has got it keeps, so each try is shorter. */
+	for (nth = 1; nth < 1000; nth++) {
+		dma_nth = nth;
+		err = userptr_mock_submit_done(vm[1]);
+		dma_nth = 0;
+		if (!err)
+			break;
+
+		KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+		KUNIT_EXPECT_EQ(test, vm[1]->present, 0);
+		KUNIT_EXPECT_EQ(test, vm[0]->present, PAGES);
+		failures++;
+	}
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_GE(test, failures, 2);
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(vm[1], 0, PAGES * PAGE_SIZE, TAG));
+}
+
 /* Two bindings at once are the first on a device: it has one mapping. */
 static void dma_first_binding_races(struct kunit *test)
 {
@@ -621,6 +663,7 @@ static struct kunit_case drm_userptr_dma_tests[] = {
 	KUNIT_CASE(dma_share_fails),
 	KUNIT_CASE(dma_scattered_no_memory),
 	KUNIT_CASE(dma_share_hit),
+	KUNIT_CASE(dma_share_no_memory),
 	KUNIT_CASE(dma_first_binding_races),
 	{ }
 };

@@ -233,10 +233,32 @@ static void hit_by_oom_reaper(struct kunit *test)
 	KUNIT_EXPECT_LT(test, hit.refused, hit.hits);
 }
 
+/* Valid again, but for somebody else: this device has nothing of it. */
+static void hit_then_probe(struct userptr_mock_vm *vm)
+{
+	unsigned long fault_addr;
+
+	vm->after_populate = NULL;
+	hit_invalidate_now();
+	KUNIT_EXPECT_EQ(vm->mock->test, 0,
+			drm_userptr_probe(&hit.obj->base, &fault_addr));
+}
+
+static void hit_and_valid_elsewhere(struct kunit *test)
+{
+	hit_init(test, 0);
+	hit.vm->after_populate = hit_then_probe;
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(hit.vm));
+	KUNIT_EXPECT_EQ(test, 1, atomic64_read(&hit.vm->base.stats.retries));
+	KUNIT_EXPECT_EQ(test, PAGES,
+			userptr_mock_matches(hit.vm, 0, SIZE, TAG));
+}
+
 static struct kunit_case drm_userptr_hit_tests[] = {
 	KUNIT_CASE_PARAM(hit_by_invalidation, hit_gen_params),
 	KUNIT_CASE_PARAM(hit_by_new_memory, hit_gen_params),
 	KUNIT_CASE_PARAM(hit_by_oom_reaper, hit_gen_params),
+	KUNIT_CASE(hit_and_valid_elsewhere),
 	{ }
 };
 
