@@ -30,11 +30,17 @@
  * SUBTEST: missing
  * Description: a submission waits for the handler, and its job sees what that put there
  *
+ * SUBTEST: missing-probed
+ * Description: creating an object that is probed waits for the handler
+ *
  * SUBTEST: missing-does-not-hold-mm
  * Description: while a submission waits for the handler, the mm and other VMs go on
  *
  * SUBTEST: missing-handler-gone
  * Description: the handler is closed while a submission waits: memory is as without it
+ *
+ * SUBTEST: missing-refused
+ * Description: where the process wants SIGBUS, not a handler, there is no memory
  *
  * SUBTEST: missing-killed
  * Description: a process is killed that waits for a handler that never answers
@@ -227,6 +233,41 @@ static void missing(bool shared, bool read_only)
 		close(memfd);
 }
 
+struct probe {
+	char *ptr;
+	uint32_t handle;
+	int err;
+};
+
+static void probe(void *data)
+{
+	struct probe *p = data;
+
+	p->err = __vup_userptr_create(fd, (uintptr_t)p->ptr, size, DRM_VGEM_USERPTR_PROBE,
+				      &p->handle);
+}
+
+static void missing_probed(void)
+{
+	int uffd = uffd_open(0);
+	char *src = vup_alloc(size);
+	struct probe p = { .ptr = vup_alloc(size) };
+	struct source source = { p.ptr, src };
+	struct vup_caller c;
+
+	vup_paint(src, size, 4);
+	uffd_register(uffd, p.ptr, UFFDIO_REGISTER_MODE_MISSING);
+	uffd_copy(uffd, (uintptr_t)p.ptr + page, src + page);
+	vup_caller_start(&c, probe, &p);
+	igt_assert_eq(serve(&c, uffd, 0, handle_missing, &source), PAGES - 1);
+	igt_assert_eq(p.err, 0);
+	vup_check_paint(p.ptr, size, 4);
+	gem_close(fd, p.handle);
+	close(uffd);
+	vup_unmap(p.ptr, size);
+	vup_unmap(src, size);
+}
+
 static void missing_does_not_hold_mm(void)
 {
 	int uffd = uffd_open(0);
@@ -285,6 +326,29 @@ static void missing_handler_gone(void)
 	vup_check_value(ptr, size, 5);
 	vup_unbind(&v, va, size);
 	vup_unmap(ptr, size);
+}
+
+static void missing_refused(bool read_only)
+{
+	int uffd = uffd_open(UFFD_FEATURE_SIGBUS);
+	char *ptr = vup_alloc(size), *src = vup_alloc(size);
+	struct drm_vgem_op op = op_crc32(va, size, out_va);
+
+	vup_paint(src, size, 7);
+	uffd_register(uffd, ptr, UFFDIO_REGISTER_MODE_MISSING);
+	vup_bind_how(&v, VUP_BO, ptr, va, size, read_only);
+	/* The first and the last page are there. */
+	uffd_copy(uffd, (uintptr_t)ptr, src);
+	uffd_copy(uffd, (uintptr_t)ptr + size - page, src + size - page);
+	vup_refused(&v, &op, 1, -EFAULT, va + page);
+	for (size_t at = page; at < size - page; at += page)
+		uffd_copy(uffd, (uintptr_t)ptr + at, src + at);
+	vup_ok(&v, op);
+	igt_assert_eq_u32(*out, vup_crc32(src, size));
+	vup_unbind(&v, va, size);
+	close(uffd);
+	vup_unmap(ptr, size);
+	vup_unmap(src, size);
 }
 
 static void missing_killed(void)
@@ -449,6 +513,10 @@ int igt_main()
 			missing(true, true);
 	}
 
+	igt_describe("Broken if probing fails where the handler would have helped.");
+	igt_subtest("missing-probed")
+		missing_probed();
+
 	igt_describe("Broken if the handler is waited for with a lock that others need.");
 	igt_subtest("missing-does-not-hold-mm")
 		missing_does_not_hold_mm();
@@ -456,6 +524,14 @@ int igt_main()
 	igt_describe("Broken if a handler that is gone is waited for.");
 	igt_subtest("missing-handler-gone")
 		missing_handler_gone();
+
+	igt_describe("Broken if a handler that never comes is waited for, or the job sees nothing.");
+	igt_subtest_with_dynamic("missing-refused") {
+		igt_dynamic("writable")
+			missing_refused(false);
+		igt_dynamic("read-only")
+			missing_refused(true);
+	}
 
 	igt_describe("Broken if a handler can keep a process from dying.");
 	igt_subtest("missing-killed")
