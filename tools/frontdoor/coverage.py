@@ -5,6 +5,9 @@ One guest, whose kernel counts (gcov) in our files and nowhere else, runs KUnit
 and our IGT tests. gcovr puts together what the compiler noted at build time
 and what the kernel counted, with the host's own gcov: it is of the same
 version as the compiler.
+
+What is not reached is listed in uncovered.txt, by the reasons that are given in
+tools/coverage.exceptions; what has none comes first, and its lines are shown.
 """
 
 import json
@@ -13,11 +16,13 @@ import shutil
 from dataclasses import dataclass, field
 
 from . import cache, host, kunit, run, ui
-from .paths import BUILD, LOGS, PROJECT
+from .lint import Exceptions
+from .paths import BUILD, LOGS, PROJECT, TOOLS
 from .results import FAIL, PASS, Result
 from .tree import WorkTree
 
 OUT = BUILD / "coverage"
+REASONS = TOOLS / "coverage.exceptions"
 
 # What `make coverage` asks of the shared layer, in per cent. vgem is shown only.
 MEASURED = "drivers/gpu/drm/userptr"
@@ -57,6 +62,7 @@ class File:
     branches: Count = field(default_factory=Count)
     unreached: list = field(default_factory=list)   # line numbers
     untaken: list = field(default_factory=list)     # (line number, branches not taken, all branches)
+    unexplained: list = field(default_factory=list)     # what of unreached has no reason, as text
 
 
 def counted(overlay):
@@ -137,6 +143,11 @@ def show(files):
     for name in names:
         ui.say(f"  {name:{width}}  {files[name].lines}  {files[name].branches}")
     whole = total(files, MEASURED)
+    unexplained = [place for name in names if name.startswith(MEASURED) for place in files[name].unexplained]
+    if unexplained:
+        ui.say(f"\n  Neither reached nor explained in {REASONS.relative_to(PROJECT)}:")
+        for place in unexplained:
+            ui.say(f"  {place}")
     ui.say(f"\n  {OUT / 'index.html'}, {OUT / 'uncovered.txt'}")
     ui.say(f"  {MEASURED:{width}}  {whole.lines}  {whole.branches}")
 
@@ -149,13 +160,29 @@ def _write(files, overlay):
              "files": {name: numbers(found) for name, found in files.items()}}
     (OUT / "coverage.json").write_text(json.dumps(whole, indent=1) + "\n")
 
-    out = []
+    reasons = {None: []}
+    exceptions = Exceptions(REASONS)
     for name, found in files.items():
         text = overlay[name].decode().splitlines()
-        places = [(n, "not reached") for n in found.unreached]
-        places += [(n, f"{untaken} of {of} branches not taken") for n, untaken, of in found.untaken]
-        out += [f"{name}:{n}: {what}: {text[n - 1].strip()}\n" for n, what in sorted(places)]
-    (OUT / "uncovered.txt").write_text("".join(out))
+        places = [(n, "line", "not reached") for n in found.unreached]
+        places += [(n, "branch", f"{untaken} of {of} branches not taken") for n, untaken, of in found.untaken]
+        for n, kind, what in sorted(places):
+            code = f"{enclosing(text, n)}: {text[n - 1].strip()}"
+            why = exceptions.reason(kind, f"{name}:{code}")
+            reasons.setdefault(why, []).append(f"{name}:{n}: {what}: {code}")
+            if kind == "line" and why is None:
+                found.unexplained.append(reasons[why][-1])
+    (OUT / "uncovered.txt").write_text("\n".join(
+        f"# {why or 'No reason is given for these'}\n" + "".join(place + "\n" for place in places)
+        for why, places in reasons.items() if places))
+
+
+def enclosing(text, number):
+    """The name of the function that a line is in."""
+    for line in reversed(text[:number]):
+        if found := re.match(r"(?!EXPORT|DEFINE|MODULE)(?:\w[\w\s*]*\W)?(\w+)\(", line):
+            return found[1]
+    return ""
 
 
 def kunit_results(rig, console, lane):

@@ -50,26 +50,34 @@ def files():
 
 
 class Exceptions:
-    """tools/lint.exceptions: after a comment that says why, lines of check, path and pattern."""
+    """tools/*.exceptions: after a comment that says why, lines of check, path and pattern."""
 
     def __init__(self, path=EXCEPTIONS):
-        self.rules = []
+        self.name, self.rules, self.used = path.name, [], set()
+        why, fresh = [], True
         for line in path.read_text().splitlines() if path.exists() else ():
-            if line.strip() and not line.startswith("#"):
+            if line.startswith("#"):
+                why = why * (not fresh) + [line[1:].strip()]
+                fresh = False
+            elif line.strip():
                 check, where, what = line.split(None, 2)
-                self.rules.append((check, where, re.compile(what), line))
-        self.used = set()
+                self.rules.append((check, where, re.compile(what), line, " ".join(why)))
+                fresh = True
 
-    def allow(self, check, found):
+    def reason(self, check, found):
+        """Why this may stand, or None."""
         where, _, what = found.partition(":")
-        for name, pattern, text, line in self.rules:
+        for name, pattern, text, line, why in self.rules:
             if name == check and fnmatch.fnmatch(where, pattern) and text.search(what):
                 self.used.add(line)
-                return True
-        return False
+                return why
+        return None
+
+    def allow(self, check, found):
+        return self.reason(check, found) is not None
 
     def unused(self):
-        return [f"{EXCEPTIONS.name}: excuses nothing: {line}" for *_, line in self.rules if line not in self.used]
+        return [f"{self.name}: excuses nothing: {line}" for *_, line, _ in self.rules if line not in self.used]
 
 
 class Log:

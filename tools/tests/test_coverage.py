@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
+import tempfile
 import unittest
+from pathlib import Path
 from unittest import mock
 
 from frontdoor import coverage
@@ -48,3 +50,46 @@ class Read(unittest.TestCase):
             self.assertTrue(re.match(coverage.NOBODYS, text), text)
         for text in ("\tif (!x)", "\tif (drm_userptr_should_fail())", "\terr = traced(x);"):
             self.assertFalse(re.match(coverage.NOBODYS, text), text)
+
+
+class Explain(unittest.TestCase):
+    SOURCE = """\
+static int *
+first(int a)
+{
+	return a;
+}
+EXPORT_SYMBOL_GPL(first);
+
+static const struct ops second_ops = {
+};
+
+int second(int a,
+	   int b)
+{
+	if (third(a))
+		goto out;
+out:
+	return fourth(b);
+}
+"""
+
+    def test_enclosing(self):
+        text = self.SOURCE.splitlines()
+        self.assertEqual(coverage.enclosing(text, text.index("\treturn a;") + 1), "first")
+        self.assertEqual(coverage.enclosing(text, text.index("\treturn fourth(b);") + 1), "second")
+        self.assertEqual(coverage.enclosing(text, 1), "")
+
+    def test_by_reason(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder)
+            (out / "why").write_text("# Seldom.\n# Or never.\nline */a.c second:.*fourth\nbranch */a.c third\n")
+            name = coverage.MEASURED + "/a.c"
+            found = coverage.File(unreached=[4, 17], untaken=[(14, 1, 2)])
+            with mock.patch.object(coverage, "OUT", out), mock.patch.object(coverage, "REASONS", out / "why"):
+                coverage._write({name: found}, {name: self.SOURCE.encode()})
+            text = (out / "uncovered.txt").read_text()
+        self.assertEqual(found.unexplained, [f"{name}:4: not reached: first: return a;"])
+        self.assertLess(text.index("first: return a;"), text.index("# Seldom. Or never."))
+        self.assertLess(text.index("# Seldom. Or never."), text.index("second: return fourth(b);"))
+        self.assertIn(f"{name}:14: 1 of 2 branches not taken: second: if (third(a))", text)
