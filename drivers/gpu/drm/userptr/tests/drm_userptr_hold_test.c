@@ -81,7 +81,7 @@ static void hold_shoot(struct userptr_mock_vm *vm)
 	struct hold *hold = vm->hook_data;
 
 	hold->held = hold_windows(hold);
-	if (vm->submit.tries <= HOLD_TRIES)
+	if (vm->submit.tries < HOLD_TRIES)
 		KUNIT_EXPECT_EQ(vm->mock->test, hold->held, 0);
 	if (vm->submit.tries > hold->tries)
 		return;

@@ -983,11 +983,15 @@ static void preempt_fence_names(struct kunit *test)
 {
 	struct preempt_one *one = preempt_one_new(test);
 	struct dma_fence *fence = one->queue->base.fence;
+	const char __rcu *timeline;
+	const char __rcu *driver;
 
 	guard(rcu)();
 
-	KUNIT_EXPECT_STREQ(test, dma_fence_driver_name(fence), "drm_userptr");
-	KUNIT_EXPECT_STREQ(test, dma_fence_timeline_name(fence), "preempt");
+	driver = dma_fence_driver_name(fence);
+	timeline = dma_fence_timeline_name(fence);
+	KUNIT_EXPECT_STREQ(test, rcu_dereference(driver), "drm_userptr");
+	KUNIT_EXPECT_STREQ(test, rcu_dereference(timeline), "preempt");
 }
 
 /* What is missing is missed at once. */
