@@ -210,10 +210,11 @@ static bool fault_kill_self(void)
 /*
  * Kill the caller of @what in each step that it has. Whether it notices or is
  * done before, it says so with no other error, and leaves nothing behind that
- * keeps the next call from success.
+ * keeps the next call from success. Returns how often GUP noticed: who notices
+ * before that says -ERESTARTSYS.
  */
-static void fault_kill_each(struct kunit *test, int (*what)(void *arg),
-			    void *arg)
+static unsigned int fault_kill_each(struct kunit *test,
+				    int (*what)(void *arg), void *arg)
 {
 	unsigned int nth, in_gup = 0;
 	bool killed;
@@ -240,8 +241,8 @@ static void fault_kill_each(struct kunit *test, int (*what)(void *arg),
 
 	KUNIT_EXPECT_LT(test, nth, 1000);
 	KUNIT_EXPECT_EQ(test, err, 0);
-	/* Who notices before that says -ERESTARTSYS. */
-	KUNIT_EXPECT_GT(test, in_gup, 0);
+
+	return in_gup;
 }
 
 struct fault_file {
@@ -274,6 +275,38 @@ static void fault_populate_killed(struct kunit *test)
 	};
 
 	fault_kill_each(test, fault_do_probe, &range);
+}
+
+static void fault_kill_in_fault(struct userptr_mock_file *file,
+				unsigned long page)
+{
+	file->fault = NULL;
+	send_sig(SIGKILL, current, 1);
+}
+
+/* The same while it is faulted in */
+static void fault_populate_killed_in_fault(struct kunit *test)
+{
+	struct userptr_mock *mock = test->priv;
+	unsigned long addr = userptr_mock_mmap(mock, SZ_2M);
+	struct userptr_mock_file *file;
+	struct userptr_mock_obj *obj;
+	unsigned long fault_addr;
+	int err;
+
+	file = userptr_mock_file_mmap(mock, addr, SZ_2M);
+	obj = userptr_mock_obj_new(mock, addr, SZ_2M, 0);
+	file->fault = fault_kill_in_fault;
+	allow_signal(SIGKILL);
+	err = drm_userptr_probe(&obj->base, &fault_addr);
+	flush_signals(current);
+	disallow_signal(SIGKILL);
+
+	KUNIT_EXPECT_EQ(test, err, -EINTR);
+	KUNIT_EXPECT_EQ(test, file->faults, 1);
+	KUNIT_EXPECT_NULL(test, obj->base.populator);
+	KUNIT_EXPECT_EQ(test, 0, drm_userptr_probe(&obj->base, &fault_addr));
+	KUNIT_EXPECT_EQ(test, file->faults, USERPTR_MOCK_WINDOW_PAGES);
 }
 
 struct fault_pin {
@@ -309,7 +342,7 @@ static void fault_pin_killed(struct kunit *test)
 
 	pin.userptr = kunit_kzalloc(test, sizeof(*pin.userptr), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, pin.userptr);
-	fault_kill_each(test, fault_do_pin, &pin);
+	KUNIT_EXPECT_GT(test, fault_kill_each(test, fault_do_pin, &pin), 0);
 	KUNIT_EXPECT_EQ(test, current->mm->locked_vm, locked);
 }
 
@@ -322,6 +355,7 @@ static struct kunit_case drm_userptr_fault_tests[] = {
 	KUNIT_CASE(fault_populate_killed_for_mmap_lock),
 	KUNIT_CASE(fault_populate_killed_for_other),
 	KUNIT_CASE(fault_populate_killed),
+	KUNIT_CASE(fault_populate_killed_in_fault),
 	KUNIT_CASE(fault_pin_killed),
 	{ }
 };
