@@ -60,8 +60,13 @@ static const char * const ending_name[ENDINGS] = {
 
 static int fd = -1;
 static struct vup_cell cell;
-/* Shared with the process that ends, so that its job can be let go from here */
+/*
+ * Shared with the process that ends: its job can be let go from here, and what
+ * that is to be seen by; and how often it submitted
+ */
 static uint32_t *word;
+#define FENCE	1
+#define ROUNDS	2
 static char *scratch;
 static struct vup_gate ready, go;
 
@@ -81,14 +86,14 @@ static void *submits(void *data)
 
 	for (;;)
 		if (__vup_run(&c->v, ops, c->read_only ? 1 : 3) == 0)
-			WRITE_ONCE(word[1], word[1] + 1);
+			WRITE_ONCE(word[ROUNDS], word[ROUNDS] + 1);
 	return NULL;
 }
 
 static void begin_state(struct vup_cell *c)
 {
 	const struct drm_vgem_op ops[] = {
-		op_spin(VUP_WORD_VA, VUP_RELEASE, 20 * NSEC_PER_SEC),
+		op_spin(VUP_WORD_VA, VUP_RELEASE, 8 * NSEC_PER_SEC),
 		op_copy(VUP_OUT_VA, VUP_CELL_VA, c->size),
 		op_xor(VUP_CELL_VA, c->size, RESULT),
 	};
@@ -98,10 +103,10 @@ static void begin_state(struct vup_cell *c)
 	switch (c->state) {
 	case VUP_QUEUED:
 		vup_submit(&c->v, ops, 1);
-		vup_submit(&c->v, ops + 1, count - 1);
+		word[FENCE] = vup_submit(&c->v, ops + 1, count - 1);
 		break;
 	case VUP_RUNNING:
-		vup_submit(&c->v, ops, count);
+		word[FENCE] = vup_submit(&c->v, ops, count);
 		break;
 	case VUP_ENDLESS:
 		vup_push(&c->v, op_spin(VUP_WORD_VA, VUP_RELEASE, 0),
@@ -109,7 +114,7 @@ static void begin_state(struct vup_cell *c)
 		break;
 	case VUP_CONCURRENT:
 		igt_assert_eq(pthread_create(&thread, NULL, submits, c), 0);
-		while (READ_ONCE(word[1]) < 2)
+		while (READ_ONCE(word[ROUNDS]) < 2)
 			sched_yield();
 		break;
 	default:
@@ -217,8 +222,10 @@ static void mrelease(const struct vup_cell *c, pid_t pid)
 	igt_assert_eq(ptrace(PTRACE_CONT, pid, NULL, 0), 0);
 }
 
-static void ends(const struct vup_cell *c, enum ending ending, pid_t pid, int life)
+static void ends(const struct vup_cell *c, enum ending ending, pid_t pid, int life, int node)
 {
+	bool over;
+
 	if (ending == MRELEASE) {
 		mrelease(c, pid);
 		return;
@@ -234,7 +241,9 @@ static void ends(const struct vup_cell *c, enum ending ending, pid_t pid, int li
 	 * there in any case; only now may the job end.
 	 */
 	vup_process_blocked(pid);
-	igt_assert_f(!vup_life_over(life), "the memory is gone, and its job is not\n");
+	over = vup_life_over(life);
+	igt_assert_f(!over || vup_status(node, word[FENCE]) != 1,
+		     "the memory is gone, and its job is not\n");
 	WRITE_ONCE(*word, VUP_RELEASE);
 }
 
@@ -274,7 +283,7 @@ static void run(enum ending ending, const struct vup_backing *backing, enum vup_
 	vup_backing_make(c);
 	scratch = vup_alloc(c->size);
 	WRITE_ONCE(word[0], 0);
-	WRITE_ONCE(word[1], 0);
+	WRITE_ONCE(word[ROUNDS], 0);
 	vup_gate_init(&ready);
 	vup_gate_init(&go);
 	life = vup_life_make();
@@ -287,7 +296,7 @@ static void run(enum ending ending, const struct vup_backing *backing, enum vup_
 	vup_gate_pass(&ready);
 	/* A call that is to come to an end, even if the job does not. */
 	igt_set_timeout(VUP_PATIENCE_S, "waiting for a process to end");
-	ends(c, ending, pid, life);
+	ends(c, ending, pid, life, node);
 	igt_assert_eq(waitpid(pid, &status, 0), pid);
 	igt_reset_timeout();
 	if (ending != EXIT && ending != EXEC)

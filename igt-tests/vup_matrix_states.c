@@ -32,7 +32,7 @@ const char * const vup_access_name[VUP_ACCESSES] = {
 };
 
 /* Longer than anybody is patient, and then it is over by itself */
-#define SPIN_NS		(20 * NSEC_PER_SEC)
+#define SPIN_NS		(9 * NSEC_PER_SEC)
 /* What an endless job's operation may last before somebody puts an end to it */
 #define RESCUE_MS	10000
 
