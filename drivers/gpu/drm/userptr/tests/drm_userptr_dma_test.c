@@ -585,6 +585,7 @@ static void dma_share_no_memory(struct kunit *test)
 	unsigned int nth, failures = 0;
 	struct userptr_mock_obj *obj;
 	struct userptr_mock_vm *vm[2];
+	bool failed;
 	int err;
 
 	fake_init(test);
@@ -603,6 +604,7 @@ static void dma_share_no_memory(struct kunit *test)
 	for (nth = 1; nth < 1000; nth++) {
 		dma_nth = nth;
 		err = userptr_mock_submit_done(vm[1]);
+		failed = !dma_nth;
 		dma_nth = 0;
 		if (!err)
 			break;
@@ -615,6 +617,9 @@ static void dma_share_no_memory(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_GE(test, failures, 2);
+	/* Of the steps it is the commit alone that may just be tried again. */
+	KUNIT_EXPECT_EQ(test, failed,
+			atomic64_read(&vm[1]->base.stats.retries));
 	KUNIT_EXPECT_EQ(test, PAGES,
 			userptr_mock_matches(vm[1], 0, PAGES * PAGE_SIZE, TAG));
 }

@@ -1092,6 +1092,9 @@ void userptr_mock_exit(struct kunit *test)
 		userptr_mock_job_end(job);
 
 	list_for_each_entry(vm, &mock->vms, link)
+		complete_all(&vm->let_flush);
+
+	list_for_each_entry(vm, &mock->vms, link)
 		while (!list_empty(&vm->queues))
 			userptr_mock_queue_free(list_first_entry(&vm->queues,
 								 struct userptr_mock_queue,
