@@ -8,6 +8,7 @@ it began and that it ended, left its status, and its log is clean.
 """
 
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -110,8 +111,9 @@ class Qemu(Machine):
 
     def command(self, dirs, job, arguments, interactive=False):
         # The watchdog of the TSC takes a busy host for a broken clock, and says so in the log.
-        append = ["console=ttyS0", "panic=-1", "tsc=reliable", *self.boot, "ro", "init=/stub", "SHARE=9p",
-                  f"JOB={job}", *arguments]
+        clock = ["tsc=reliable", *(tsc_frequency() if accelerator_name() == "tcg" else ())]
+        append = ["console=ttyS0", "panic=-1", *clock, *self.boot, "ro", "init=/stub", "SHARE=9p", f"JOB={job}",
+                  *arguments]
         shares = []
         for tag in ("root", "kernel", "project", "build"):
             readonly = "" if tag == "build" else ",readonly=on"
@@ -133,6 +135,19 @@ def accelerator():
 
 def accelerator_name():
     return accelerator()[1].split(",")[0]
+
+
+def tsc_frequency(cpuinfo=None):
+    """
+    An emulated guest reads the host's TSC. If the host is busy while the guest
+    measures how fast that is, it can be wrong by a factor of twenty, and all its
+    time-outs with it. Where the host is a virtual machine itself it is known.
+    """
+    cpuinfo = cpuinfo or Path("/proc/cpuinfo").read_text()
+    mhz = re.search(r"^cpu MHz\s*:\s*([\d.]+)", cpuinfo, re.M)
+    if " hypervisor" not in cpuinfo or " constant_tsc" not in cpuinfo or not mhz:
+        return []
+    return [f"tsc_early_khz={round(float(mhz[1]) * 1000)}"]
 
 
 class _Shares:

@@ -14,6 +14,14 @@ def raw(**words):
     return [Result(name.replace("__", "@"), "lane", word) for name, word in words.items()]
 
 
+class Clock(unittest.TestCase):
+    def test_frequency_only_where_it_is_known(self):
+        known = "cpu MHz\t\t: 2300.127\nflags\t\t: fpu constant_tsc hypervisor\n"
+        self.assertEqual(machine.tsc_frequency(known), ["tsc_early_khz=2300127"])
+        for word in "constant_tsc", "hypervisor", "cpu MHz":
+            self.assertEqual(machine.tsc_frequency(known.replace(word, "")), [])
+
+
 class Upstream(unittest.TestCase):
     def judge(self, got, expected, flaky=None):
         return {r.name: r.status for r in igt.compare(got, dict(expected), flaky or {}, "lane", "vgem")}
