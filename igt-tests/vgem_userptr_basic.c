@@ -67,6 +67,9 @@
  * SUBTEST: bo-offset
  * Description: binding a part of an object binds that part
  *
+ * SUBTEST: large-object
+ * Description: a buffer object whose pages lie in longer pieces than a device takes by default
+ *
  * SUBTEST: mixed-memory
  * Description: userptr object, bare range and dumb buffer in one job
  *
@@ -669,6 +672,16 @@ static void bo_offset(enum kind kind)
 	vup_unmap(ptr, size);
 }
 
+static void large_object(void)
+{
+	struct buf b = buf_make(DUMB, VUP_VA(0), 24ull << 20);
+
+	/* That it is too long for the device is for the DMA-API's debugging to say. */
+	vup_ok(&v, op_fill(b.va, b.size, 0x1a));
+	vup_check_value(b.ptr, b.size, 0x1a);
+	buf_drop(&b);
+}
+
 static void mixed_memory(void)
 {
 	struct buf a = buf_make(USERPTR, VUP_VA(0), 4 * page);
@@ -1046,6 +1059,10 @@ int igt_main()
 		igt_dynamic("dumb")
 			bo_offset(DUMB);
 	}
+
+	igt_describe("Broken if a device does not say how long a piece of memory it takes.");
+	igt_subtest("large-object")
+		large_object();
 
 	igt_describe("Broken if kinds of memory do not work side by side.");
 	igt_subtest("mixed-memory")
