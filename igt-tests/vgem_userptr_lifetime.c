@@ -479,18 +479,26 @@ static void ids_not_reused_busy(void)
 
 static void unused_is_cheap(enum vup_how how)
 {
-	uint64_t size = 4ull << 30, before;
+	uint64_t size = 4ull << 30, before, took, shortest = UINT64_MAX;
 	/* Nothing but address space */
 	char *ptr = vup_reserve(size, page);
-	struct vup w;
 
-	vup_init(&w, fd);
-	before = vup_now_ns();
-	vup_bind_how(&w, how, ptr, va, size, false);
-	vup_unmap(ptr, size);
-	vup_fini(&w);
+	/* The machine may be busy, but hardly each time. */
+	for (int i = 0; i < 5; i++) {
+		struct vup w;
+
+		vup_map_fixed(ptr, size, PROT_NONE);
+		vup_init(&w, fd);
+		before = vup_now_ns();
+		vup_bind_how(&w, how, ptr, va, size, false);
+		vup_unmap(ptr, size);
+		vup_fini(&w);
+		took = vup_now_ns() - before;
+		if (took < shortest)
+			shortest = took;
+	}
 	/* A million pages, but none of them is there. */
-	igt_assert_lt_u64(vup_now_ns() - before, 2 * NSEC_PER_SEC);
+	igt_assert_lt_u64(shortest, 2 * NSEC_PER_SEC);
 }
 
 static void create_destroy_loop(void)
