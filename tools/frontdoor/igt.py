@@ -22,7 +22,7 @@ from .results import FAIL, PASS, SKIP, Result
 TESTS = PROJECT / "igt-tests"
 LISTS = TESTS / "lists"
 CANARY = "drm_userptr_canary"
-LONG = "^igt@[^@]*@[^@]*-long$"         # subtests that only run when asked for by T=
+LONG = "^igt@[^@]*@[^@]*-long$"         # subtests that only run when T= says "long"
 UPSTREAM = "/usr/libexec/igt-gpu-tools"
 
 # What of upstream's IGT bears on vgem and vkms. core_hotunplug kills a vgem
@@ -62,12 +62,12 @@ def glob_to_regex(glob):
 
 def run_own(machine, lane, glob=None, job="igt", share=None, **options):
     """Our own suite, canary first; job may do more beside it. Returns results."""
-    tests, name = build(), share or lane
+    tests, name, long = build(), share or lane, "long" in (glob or "")
     with _share(name) as share:
         _link_tree(tests, share / "igt")
         _job(share, modules=["vgem", "vkms"], directory="/build/igt", canary=not glob,
-             include=glob_to_regex(glob or "*"), exclude=f"^igt@{CANARY}" + ("" if glob else f"|{LONG}"),
-             patience=600 if "long" in (glob or "") else 60)
+             include=glob_to_regex(glob or "*"), exclude=f"^igt@{CANARY}" + ("" if long else f"|{LONG}"),
+             patience=600 if long else 60)
         outcome = _run(machine, name, share, job, **options)
         results = read(share / "results", lane)
         if not glob:
