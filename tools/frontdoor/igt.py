@@ -64,7 +64,7 @@ def run_own(machine, lane, glob=None, job="igt", share=None, **options):
     """Our own suite, canary first; job may do more beside it. Returns results."""
     tests, name, long = build(), share or lane, "long" in (glob or "")
     with _share(name) as share:
-        _link_tree(tests, share / "igt")
+        _link_tree(tests, share / "igt", glob)
         _job(share, modules=["vgem", "vkms"], directory="/build/igt", canary=not glob,
              include=glob_to_regex(glob or "*"), exclude=f"^igt@{CANARY}" + ("" if long else f"|{LONG}"),
              patience=600 if long else 60)
@@ -106,12 +106,22 @@ def _share(lane):
         yield path
 
 
-def _link_tree(source, target):
+def _link_tree(source, target, glob):
     """The built tests as this lane's guest will see them, whatever is rebuilt meanwhile."""
     target.mkdir()
     for path in source.iterdir():
-        if path.is_file() and path.suffix not in (".o", ".d"):
+        if path.is_file() and path.suffix not in (".o", ".d", ".txt"):
             (target / path.name).hardlink_to(path)
+    programs = candidates((source / "test-list.txt").read_text().split()[1:-2], glob)
+    (target / "test-list.txt").write_text("TESTLIST\n" + " ".join(programs) + "\nEND TESTLIST\n")
+
+
+def candidates(programs, glob):
+    """Programs that may have subtests of a T= pattern: the runner asks each for its list, which takes a while."""
+    if not glob or not re.search(r"[*?@]", glob):
+        return programs
+    program = glob.partition("@")[0] if "@" in glob else re.split(r"[*?]", glob)[0] + "*"
+    return [name for name in programs if fnmatch.fnmatch(name, program)] or programs
 
 
 def _job(share, modules, directory, force="", canary=False, names=None, include=None, exclude=None, patience=60):

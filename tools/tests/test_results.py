@@ -22,6 +22,14 @@ class Clock(unittest.TestCase):
             self.assertEqual(machine.tsc_frequency(known.replace(word, "")), [])
 
 
+class Programs(unittest.TestCase):
+    def test_only_those_that_may_match_are_asked(self):
+        programs = ["drm_userptr_canary", "vgem_userptr_basic", "vgem_userptr_fork"]
+        for glob, wanted in {None: programs, "munmap": programs, "*": programs, "*@x": programs, "*fork*": programs,
+                             "none@x": programs, "vgem_userptr_fork*": programs[2:], "vgem_userptr_[ab]*@op-*": programs[1:2]}.items():
+            self.assertEqual(igt.candidates(programs, glob), wanted, glob)
+
+
 class Upstream(unittest.TestCase):
     def judge(self, got, expected, flaky=None):
         return {r.name: r.status for r in igt.compare(got, dict(expected), flaky or {}, "lane", "vgem")}
