@@ -75,6 +75,9 @@ void vup_cells(const struct vup_op *op, int nr, int backing, bool is_long, bool 
 			igt_dynamic_f("%s-%s-%s", name_op ? op->name : b->name,
 				      vup_state_name[state], vup_access_name[access]) {
 				b->require();
+				/* Of several operations each has to be asked for itself. */
+				if (name_op && op->require)
+					op->require();
 				vup_cell_run(op, b, state, access);
 			}
 		}
