@@ -19,7 +19,8 @@ NUMA = ["numa=fake=2"]
 # are injected: fork, huge, invalidate, observe, oracles, uffd. UML runs all
 # tests, and skips what it has no memory for; `make check-full` runs them all
 # under emulation, in about thrice the time.
-EMULATED = "vgem_userptr_[fhiou]*"
+# huge_matrix takes as long as all of these, and is for check-full only: [!x].
+EMULATED = "vgem_userptr_[fhiou]*[!x]@*"
 LONG = {"silence": 1200, "limit": 7200}     # one test may take minutes without a word
 
 
