@@ -325,7 +325,6 @@ const struct vup_op vup_ops_uffd[] = {
 		.describe = "Broken if the device writes where the handler said not yet.",
 	}, {
 		.name = "pagemap-scan-wp", .effect = VUP_TAKES, .require = require_async,
-		.refused = refused_real_file,
 		.run = run_scan_protect, .expect = expect_nothing, .mend = mend_scan_protect,
 		.flags = VUP_OP_EMULATED,
 		.describe = "Broken if the device writes unnoticed to pages that are watched.",
