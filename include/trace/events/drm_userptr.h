@@ -40,14 +40,17 @@ TRACE_DEFINE_ENUM(MMU_NOTIFY_EXCLUSIVE);
 			 { MMU_NOTIFY_MIGRATE, "migrate" },		\
 			 { MMU_NOTIFY_EXCLUSIVE, "exclusive" })
 
-/* What a step of populate came to, as in drm_userptr_internal.h */
+/* What a step of populate came to, as in drm_userptr_internal.h, or an errno */
+#define DRM_USERPTR_TRACE_FAILED	5
+
 #define drm_userptr_show_step(step__)					\
 	__print_symbolic(step__,					\
 			 { 0, "valid" },				\
 			 { 1, "collision" },				\
 			 { 2, "own-fault" },				\
 			 { 3, "handler" },				\
-			 { 4, "failed" })
+			 { 4, "waiting" },				\
+			 { DRM_USERPTR_TRACE_FAILED, "failed" })
 
 /*
  * enum drm_userptr_window_state in its order, and what else keeps a commit from
@@ -114,7 +117,7 @@ TRACE_EVENT(drm_userptr_populate,
 		__entry->userptr = userptr->id;
 		__entry->addr = index * DRM_USERPTR_WINDOW_SIZE;
 		__entry->err = err;
-		__entry->step = err < 0 ? 4 : err;
+		__entry->step = err < 0 ? DRM_USERPTR_TRACE_FAILED : err;
 	),
 	/* err: 0, an errno, or why the step was lost, which @step spells out */
 	TP_printk("userptr=%llu window=0x%lx err=%d step=%s",

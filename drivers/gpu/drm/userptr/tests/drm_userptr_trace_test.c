@@ -42,7 +42,7 @@ static struct {
 	u64 waited_ns;
 	unsigned int granted;
 	unsigned int refused;
-	unsigned int steps[DRM_USERPTR_HANDLER + 1];
+	unsigned int steps[DRM_USERPTR_WAITING + 1];
 	unsigned int failed;
 } seen;
 
