@@ -207,11 +207,6 @@ void drm_userptr_client_put(struct drm_userptr_client *client)
 }
 EXPORT_SYMBOL_GPL(drm_userptr_client_put);
 
-static u64 drm_userptr_size(const struct drm_userptr *userptr)
-{
-	return userptr->end - userptr->start;
-}
-
 /* One more userptr; -ENOMEM if that is one too many. */
 int drm_userptr_client_charge(struct drm_userptr *userptr)
 {

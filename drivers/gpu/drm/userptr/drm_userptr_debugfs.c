@@ -162,7 +162,7 @@ static void drm_userptr_show(struct seq_file *m, struct drm_userptr *userptr)
 {
 	seq_printf(m, "  userptr %llu: 0x%lx-0x%lx, %lu KiB%s%s, %ld bytes of metadata\n",
 		   userptr->id, userptr->start, userptr->end,
-		   (userptr->end - userptr->start) / SZ_1K,
+		   drm_userptr_size(userptr) / SZ_1K,
 		   drm_userptr_writable(userptr) ? "" : ", read-only",
 		   drm_userptr_pinned(userptr) ? ", pinned" : "",
 		   atomic_long_read(&userptr->metadata));

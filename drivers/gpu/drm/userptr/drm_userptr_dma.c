@@ -223,7 +223,7 @@ static struct drm_userptr_dma *drm_userptr_dma_new(struct drm_userptr *userptr,
 	dma->metadata = sizeof(*dma) + longs * sizeof(long);
 
 	/* Without it, or if the address space is too small: run by run. */
-	dma->iova = drm_userptr_iova_alloc(dev, userptr->end - userptr->start);
+	dma->iova = drm_userptr_iova_alloc(dev, drm_userptr_size(userptr));
 
 	return dma;
 }

@@ -44,13 +44,8 @@ struct drm_userptr_hold {
 
 static void drm_userptr_hold_free(struct drm_userptr_hold *hold)
 {
-	u32 i;
-
 	/* Dirty already, from when they were populated. */
-	for (i = 0; i < hold->nr_runs; i++)
-		unpin_user_page_range_dirty_lock(phys_to_page(drm_userptr_run_addr(hold->runs[i])),
-						 drm_userptr_run_size(hold->runs[i]) >> PAGE_SHIFT,
-						 false);
+	drm_userptr_unpin_runs(hold->runs, hold->nr_runs, false);
 	kfree(hold);
 }
 
@@ -58,17 +53,14 @@ static struct drm_userptr_hold *
 drm_userptr_hold_pages(struct page **pages, unsigned long npages)
 {
 	struct drm_userptr_hold *hold;
-	unsigned long i;
-	u32 nr = 0;
 	u64 *runs;
+	u32 nr;
 
 	runs = drm_userptr_alloc(kmalloc_array(npages, sizeof(*runs),
 					       GFP_KERNEL));
 	if (!runs)
 		return NULL;
-	for (i = 0; i < npages; i++)
-		nr = drm_userptr_runs_add(runs, nr, page_to_phys(pages[i]));
-
+	nr = drm_userptr_runs_pack_pages(runs, pages, npages);
 	hold = drm_userptr_alloc(kmalloc_flex(*hold, runs, nr,
 					      GFP_KERNEL_ACCOUNT));
 	if (hold) {
@@ -88,10 +80,7 @@ static int drm_userptr_hold_cmp(struct rb_node *node,
 	a = rb_entry(node, struct drm_userptr_hold, node);
 	b = rb_entry(other, struct drm_userptr_hold, node);
 
-	if (a->userptr != b->userptr)
-		return a->userptr < b->userptr ? -1 : 1;
-
-	return cmp_int(a->index, b->index);
+	return cmp_int(a->userptr, b->userptr) ?: cmp_int(a->index, b->index);
 }
 
 /* What was held before is of a mapping that is gone. */
@@ -143,8 +132,7 @@ void drm_userptr_hold_window(struct drm_userptr_submit *submit,
 			     struct drm_userptr *userptr, unsigned long index)
 {
 	unsigned long start = drm_userptr_window_start(userptr, index);
-	unsigned long npages = (drm_userptr_window_end(userptr, index) - start) >>
-			       PAGE_SHIFT;
+	unsigned long npages = drm_userptr_window_npages(userptr, index);
 	struct drm_userptr_hold *hold = NULL;
 	struct page **pages;
 	long pinned;

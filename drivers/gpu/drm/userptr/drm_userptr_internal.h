@@ -100,10 +100,24 @@ drm_userptr_window_end(const struct drm_userptr *userptr, unsigned long index)
 		   index * DRM_USERPTR_WINDOW_SIZE + DRM_USERPTR_WINDOW_SIZE - 1) + 1;
 }
 
+static inline unsigned long
+drm_userptr_window_npages(const struct drm_userptr *userptr,
+			  unsigned long index)
+{
+	return (drm_userptr_window_end(userptr, index) -
+		drm_userptr_window_start(userptr, index)) >> PAGE_SHIFT;
+}
+
 static inline const u64 *
 drm_userptr_window_runs(const struct drm_userptr_window *window)
 {
 	return window->nr_runs == 1 ? &window->run : window->runs;
+}
+
+/* Length in bytes */
+static inline unsigned long drm_userptr_size(const struct drm_userptr *userptr)
+{
+	return userptr->end - userptr->start;
 }
 
 /* How many windows a userptr has */
@@ -124,9 +138,10 @@ struct drm_userptr_window *
 drm_userptr_window_valid(struct drm_userptr *userptr, unsigned long index);
 int drm_userptr_zero_page_init(void);
 void drm_userptr_zero_page_fini(void);
-u32 drm_userptr_runs_add(u64 *runs, u32 nr, phys_addr_t phys);
 u32 drm_userptr_runs_pack(u64 *runs, const unsigned long *pfns,
 			  unsigned long npages);
+u32 drm_userptr_runs_pack_pages(u64 *runs, struct page **pages,
+				unsigned long npages);
 void drm_userptr_window_set_runs(struct drm_userptr_window *window, u64 *runs,
 				 u32 nr_runs);
 void drm_userptr_window_set_valid(struct drm_userptr *userptr,
@@ -284,6 +299,7 @@ void drm_userptr_hold_release(struct drm_userptr_submit *submit);
 
 /* drm_userptr_pin.c: pages that stay */
 
+void drm_userptr_unpin_runs(const u64 *runs, u32 nr, bool dirty);
 int drm_userptr_pin(struct drm_userptr *userptr);
 void drm_userptr_unpin(struct drm_userptr *userptr);
 

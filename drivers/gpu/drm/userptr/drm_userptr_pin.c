@@ -70,12 +70,10 @@ static int drm_userptr_pin_window(struct drm_userptr *userptr,
 				  u64 *runs)
 {
 	unsigned long start = drm_userptr_window_start(userptr, index);
-	unsigned long npages = (drm_userptr_window_end(userptr, index) - start) >>
-			       PAGE_SHIFT;
+	unsigned long npages = drm_userptr_window_npages(userptr, index);
 	struct drm_userptr_window *window;
 	u64 *exact = runs;
-	u32 nr_runs = 0;
-	unsigned long i;
+	u32 nr_runs;
 	int err;
 
 	window = drm_userptr_window_get(userptr, index);
@@ -86,10 +84,7 @@ static int drm_userptr_pin_window(struct drm_userptr *userptr,
 	if (err)
 		return err;
 
-	for (i = 0; i < npages; i++)
-		nr_runs = drm_userptr_runs_add(runs, nr_runs,
-					       page_to_phys(pages[i]));
-
+	nr_runs = drm_userptr_runs_pack_pages(runs, pages, npages);
 	if (nr_runs > 1) {
 		exact = drm_userptr_alloc(kmemdup_array(runs, nr_runs,
 							sizeof(*runs),
@@ -107,22 +102,20 @@ static int drm_userptr_pin_window(struct drm_userptr *userptr,
 	return 0;
 }
 
-/* Before the runs of a window are forgotten */
-static void drm_userptr_unpin_window(struct drm_userptr *userptr,
-				     struct drm_userptr_window *window)
+/* Before the runs are forgotten */
+void drm_userptr_unpin_runs(const u64 *runs, u32 nr, bool dirty)
 {
-	const u64 *runs = drm_userptr_window_runs(window);
 	u32 i;
 
-	for (i = 0; i < window->nr_runs; i++)
+	for (i = 0; i < nr; i++)
 		unpin_user_page_range_dirty_lock(phys_to_page(drm_userptr_run_addr(runs[i])),
 						 drm_userptr_run_size(runs[i]) >> PAGE_SHIFT,
-						 drm_userptr_writable(userptr));
+						 dirty);
 }
 
 static unsigned long drm_userptr_pages(const struct drm_userptr *userptr)
 {
-	return (userptr->end - userptr->start) >> PAGE_SHIFT;
+	return drm_userptr_size(userptr) >> PAGE_SHIFT;
 }
 
 static void drm_userptr_unpin_windows(struct drm_userptr *userptr)
@@ -135,7 +128,9 @@ static void drm_userptr_unpin_windows(struct drm_userptr *userptr)
 		if (window->state != DRM_USERPTR_VALID)
 			continue;
 
-		drm_userptr_unpin_window(userptr, window);
+		drm_userptr_unpin_runs(drm_userptr_window_runs(window),
+				       window->nr_runs,
+				       drm_userptr_writable(userptr));
 		scoped_guard(mutex, &userptr->lock)
 			drm_userptr_window_release(userptr, window, index);
 		cond_resched();

@@ -338,9 +338,7 @@ static int __drm_userptr_populate(struct drm_userptr *userptr,
 				  unsigned long index, unsigned long refused,
 				  unsigned long *fault_addr)
 {
-	unsigned long npages = (drm_userptr_window_end(userptr, index) -
-				drm_userptr_window_start(userptr, index)) >>
-			       PAGE_SHIFT;
+	unsigned long npages = drm_userptr_window_npages(userptr, index);
 	unsigned long *pfns;
 	u64 *runs;
 	int err;

@@ -168,7 +168,7 @@ static phys_addr_t drm_userptr_pfn_to_phys(unsigned long pfn)
 }
 
 /* One more page at the end of @nr runs; returns how many they are then. */
-u32 drm_userptr_runs_add(u64 *runs, u32 nr, phys_addr_t phys)
+static u32 drm_userptr_runs_add(u64 *runs, u32 nr, phys_addr_t phys)
 {
 	if (nr && drm_userptr_run_addr(runs[nr - 1]) +
 		  drm_userptr_run_size(runs[nr - 1]) == phys) {
@@ -194,6 +194,19 @@ u32 drm_userptr_runs_pack(u64 *runs, const unsigned long *pfns,
 	for (i = 0; i < npages; i++)
 		nr = drm_userptr_runs_add(runs, nr,
 					  drm_userptr_pfn_to_phys(pfns[i]));
+
+	return nr;
+}
+
+/* The same for pages that are pinned. */
+u32 drm_userptr_runs_pack_pages(u64 *runs, struct page **pages,
+				unsigned long npages)
+{
+	unsigned long i;
+	u32 nr = 0;
+
+	for (i = 0; i < npages; i++)
+		nr = drm_userptr_runs_add(runs, nr, page_to_phys(pages[i]));
 
 	return nr;
 }
