@@ -70,10 +70,6 @@ static uint32_t *word;
 static char *scratch;
 static struct vup_gate ready, go;
 
-static const struct vup_op no_op = {
-	.name = "nothing", .effect = VUP_KEEPS,
-};
-
 /* The one that ends */
 
 static void *submits(void *data)
@@ -274,7 +270,7 @@ static void run(enum ending ending, const struct vup_backing *backing, enum vup_
 		vup_ignore_oom_kill();
 	}
 	memset(c, 0, sizeof(*c));
-	c->op = &no_op;
+	c->op = &vup_no_op;
 	c->uffd = -1;
 	c->backing = backing;
 	c->state = state;

@@ -29,21 +29,6 @@
 
 IGT_TEST_DESCRIPTION("Every operation of the mm, on every kind of memory, in every state.");
 
-static int run_nothing(struct vup_cell *c)
-{
-	(void)c;
-	return 0;
-}
-
-static void expect_nothing(struct vup_cell *c)
-{
-	(void)c;
-}
-
-static const struct vup_op no_op = {
-	.name = "nothing", .effect = VUP_KEEPS, .run = run_nothing, .expect = expect_nothing,
-};
-
 static void operation(const struct vup_op *op, int nr)
 {
 	for (int is_long = 0; is_long < 2; is_long++) {
@@ -73,7 +58,7 @@ int igt_main()
 		for (int b = 0; b < vup_nr_backings; b++)
 			igt_dynamic(vup_backings[b].name) {
 				vup_backings[b].require();
-				vup_cell_run(&no_op, &vup_backings[b], VUP_RUNNING, VUP_RW);
+				vup_cell_run(&vup_no_op, &vup_backings[b], VUP_RUNNING, VUP_RW);
 			}
 
 	for (int table = 0; vup_op_tables[table].ops; table++)

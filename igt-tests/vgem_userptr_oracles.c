@@ -58,21 +58,6 @@ IGT_TEST_DESCRIPTION("Who is to see a stale access sees one that is made on purp
 static int fd = -1;
 static struct vup_cell cell;
 
-static int run_nothing(struct vup_cell *c)
-{
-	(void)c;
-	return 0;
-}
-
-static void expect_nothing(struct vup_cell *c)
-{
-	(void)c;
-}
-
-static const struct vup_op no_op = {
-	.name = "nothing", .effect = VUP_KEEPS, .run = run_nothing, .expect = expect_nothing,
-};
-
 static const struct vup_backing *backing(const char *name)
 {
 	for (int b = 0; b < vup_nr_backings; b++)
@@ -85,7 +70,7 @@ static const struct vup_backing *backing(const char *name)
 static struct vup_cell *begin(const char *name)
 {
 	memset(&cell, 0, sizeof(cell));
-	cell.op = &no_op;
+	cell.op = &vup_no_op;
 	cell.backing = backing(name);
 	cell.backing->require();
 	vup_cell_begin(&cell);

@@ -104,6 +104,8 @@ struct vup_op_table {
 };
 
 extern const struct vup_op_table vup_op_tables[];
+/* For cells whose memory is left alone, or not by an operation of the matrix */
+extern const struct vup_op vup_no_op;
 
 /* States and access */
 
@@ -206,7 +208,19 @@ char *vup_cell_reserve_away(struct vup_cell *c, size_t len);
 void vup_cell_fill(void *to, size_t at, size_t len, enum vup_seed seed);
 void vup_cell_write(struct vup_cell *c, size_t at, size_t len, enum vup_seed seed);
 
+/* What operations are done to */
+static inline char *vup_part(const struct vup_cell *c)
+{
+	return c->ptr + c->at;
+}
+
+static inline bool vup_is(const struct vup_cell *c, unsigned int what)
+{
+	return c->backing->is & what;
+}
+
 /* What operations do to the shadow */
+void vup_expect_nothing(struct vup_cell *c);
 void vup_expect_dropped(struct vup_cell *c, size_t at, size_t len);
 void vup_expect_punched(struct vup_cell *c, size_t at, size_t len);
 void vup_expect_anon(struct vup_cell *c, size_t at, size_t len);

@@ -10,6 +10,22 @@
 
 extern const struct vup_op vup_ops_map[], vup_ops_advice[], vup_ops_mm[], vup_ops_uffd[];
 
+void vup_expect_nothing(struct vup_cell *c)
+{
+	(void)c;
+}
+
+static int run_nothing(struct vup_cell *c)
+{
+	(void)c;
+	return 0;
+}
+
+const struct vup_op vup_no_op = {
+	.name = "nothing", .effect = VUP_KEEPS,
+	.run = run_nothing, .expect = vup_expect_nothing,
+};
+
 const struct vup_op_table vup_op_tables[] = {
 	{ "mappings", vup_ops_map },
 	{ "advice", vup_ops_advice },

@@ -26,19 +26,9 @@
 #define MADV_SOFT_OFFLINE	101
 #endif
 
-static char *part(const struct vup_cell *c)
-{
-	return c->ptr + c->at;
-}
-
-static bool is(const struct vup_cell *c, unsigned int what)
-{
-	return c->backing->is & what;
-}
-
 static int advise(struct vup_cell *c, int advice)
 {
-	return madvise(part(c), c->len, advice) ? -errno : 0;
+	return madvise(vup_part(c), c->len, advice) ? -errno : 0;
 }
 
 /* Does the kernel know it at all? It says so about nothing as well as about something. */
@@ -54,17 +44,12 @@ static bool known(int advice)
 
 static int refused_hugetlb(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_HUGETLB) ? -EINVAL : 0;
+	return vup_is(c, VUP_IS_HUGETLB) ? -EINVAL : 0;
 }
 
 static int refused_not_anon(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_ANON) ? 0 : -EINVAL;
-}
-
-static void expect_nothing(struct vup_cell *c)
-{
-	(void)c;
+	return vup_is(c, VUP_IS_ANON) ? 0 : -EINVAL;
 }
 
 static void expect_dropped(struct vup_cell *c)
@@ -75,7 +60,7 @@ static void expect_dropped(struct vup_cell *c)
 /* What only reads a page of the file takes it away who gives the process its own. */
 static enum vup_effect effect_breaks_sharing(const struct vup_cell *c)
 {
-	bool file_page = !is(c, VUP_IS_ANON) && !is(c, VUP_IS_SHARED) && c->read_only;
+	bool file_page = !vup_is(c, VUP_IS_ANON) && !vup_is(c, VUP_IS_SHARED) && c->read_only;
 
 	return file_page ? VUP_TAKES : VUP_KEEPS;
 }
@@ -105,12 +90,12 @@ static void require_free(void)
 /* Locked memory is to stay, unless that is said expressly. */
 static void prepare_locked(struct vup_cell *c)
 {
-	igt_require_f(mlock(part(c), c->len) == 0, "no permission to lock memory\n");
+	igt_require_f(mlock(vup_part(c), c->len) == 0, "no permission to lock memory\n");
 }
 
 static int refused_locked(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_HUGETLB) ? 0 : -EINVAL;
+	return vup_is(c, VUP_IS_HUGETLB) ? 0 : -EINVAL;
 }
 
 static int run_dontneed_locked(struct vup_cell *c)
@@ -125,17 +110,17 @@ static void require_dontneed_locked(void)
 
 static void mend_locked(struct vup_cell *c)
 {
-	igt_assert_eq(munlock(part(c), c->len), 0);
+	igt_assert_eq(munlock(vup_part(c), c->len), 0);
 }
 
 static int run_mlock(struct vup_cell *c)
 {
-	return mlock(part(c), c->len) ? -errno : 0;
+	return mlock(vup_part(c), c->len) ? -errno : 0;
 }
 
 static int run_munlock(struct vup_cell *c)
 {
-	return munlock(part(c), c->len) ? -errno : 0;
+	return munlock(vup_part(c), c->len) ? -errno : 0;
 }
 
 /* Reclaim */
@@ -198,7 +183,7 @@ static int run_nohugepage(struct vup_cell *c)
 /* Which files can have huge pages is a matter of their file system. */
 static bool sense_no_real_file(const struct vup_cell *c)
 {
-	return !is(c, VUP_IS_REAL);
+	return !vup_is(c, VUP_IS_REAL);
 }
 
 static int run_collapse(struct vup_cell *c)
@@ -206,7 +191,7 @@ static int run_collapse(struct vup_cell *c)
 	int err = 0;
 
 	/* What was told not to have huge pages may be told otherwise. */
-	if (is(c, VUP_IS_ANON))
+	if (vup_is(c, VUP_IS_ANON))
 		igt_assert_eq(advise(c, MADV_HUGEPAGE), 0);
 	/* It gives up on pages that somebody happens to look at. */
 	igt_until_timeout(VUP_PATIENCE_S) {
@@ -220,12 +205,12 @@ static int run_collapse(struct vup_cell *c)
 
 static enum vup_effect effect_collapse(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_THP) ? VUP_KEEPS : VUP_TAKES;
+	return vup_is(c, VUP_IS_THP) ? VUP_KEEPS : VUP_TAKES;
 }
 
 static bool sense_khugepaged(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_ANON) && !is(c, VUP_IS_THP) && c->state != VUP_CONCURRENT;
+	return vup_is(c, VUP_IS_ANON) && !vup_is(c, VUP_IS_THP) && c->state != VUP_CONCURRENT;
 }
 
 static int run_khugepaged(struct vup_cell *c)
@@ -237,12 +222,12 @@ static int run_khugepaged(struct vup_cell *c)
 	vup_knob_set("/sys/kernel/mm/transparent_hugepage/khugepaged/pages_to_scan", "100000");
 	igt_assert_eq(advise(c, MADV_HUGEPAGE), 0);
 	igt_until_timeout(VUP_PATIENCE_S) {
-		huge = vup_page_flag(part(c), KPF_THP);
+		huge = vup_page_flag(vup_part(c), KPF_THP);
 		if (huge)
 			break;
 		/* It looks only at what is in use. */
 		for (size_t at = 0; at < c->len; at += vup_page())
-			READ_ONCE(part(c)[at]);
+			READ_ONCE(vup_part(c)[at]);
 	}
 	igt_require_f(huge, "khugepaged found no huge page in %d s\n", VUP_PATIENCE_S);
 	return 0;
@@ -262,7 +247,7 @@ static int run_mergeable(struct vup_cell *c)
 
 static bool sense_ksmd(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_ANON) && c->state != VUP_CONCURRENT;
+	return vup_is(c, VUP_IS_ANON) && c->state != VUP_CONCURRENT;
 }
 
 /* ksmd finds twins of all of the part's pages, and makes one of two. */
@@ -277,17 +262,17 @@ static int run_ksmd(struct vup_cell *c)
 {
 	bool merged = false;
 
-	memcpy(c->away, part(c), c->len);
+	memcpy(c->away, vup_part(c), c->len);
 	c->away_shadow = malloc(c->len);
 	igt_assert(c->away_shadow);
-	memcpy(c->away_shadow, part(c), c->len);
+	memcpy(c->away_shadow, vup_part(c), c->len);
 	igt_assert_eq(madvise(c->away, c->len, MADV_MERGEABLE), 0);
 	igt_assert_eq(advise(c, MADV_MERGEABLE), 0);
 	vup_knob_set("/sys/kernel/mm/ksm/sleep_millisecs", "0");
 	vup_knob_set("/sys/kernel/mm/ksm/pages_to_scan", "1000");
 	vup_knob_set("/sys/kernel/mm/ksm/run", "1");
 	igt_until_timeout(VUP_PATIENCE_S) {
-		merged = vup_page_flag(part(c), KPF_KSM);
+		merged = vup_page_flag(vup_part(c), KPF_KSM);
 		if (merged)
 			break;
 	}
@@ -333,7 +318,7 @@ static void require_failure(void)
 
 static bool sense_small_anon(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_ANON) && !is(c, VUP_IS_THP);
+	return vup_is(c, VUP_IS_ANON) && !vup_is(c, VUP_IS_THP);
 }
 
 static void prepare_one_page(struct vup_cell *c)
@@ -353,7 +338,7 @@ static int run_failure(struct vup_cell *c, int advice)
 	struct sigaction action = { .sa_handler = memory_failed }, before;
 	int err;
 
-	failed_frame = vup_page_frame(part(c));
+	failed_frame = vup_page_frame(vup_part(c));
 	igt_assert_eq(sigaction(SIGBUS, &action, &before), 0);
 	err = advise(c, advice);
 	igt_assert_eq(sigaction(SIGBUS, &before, NULL), 0);
@@ -380,7 +365,7 @@ static int run_soft_offline(struct vup_cell *c)
 /* Nothing is lost, but it is elsewhere. */
 static void expect_soft_offline(struct vup_cell *c)
 {
-	igt_assert_neq_u64(vup_page_frame(part(c)), failed_frame);
+	igt_assert_neq_u64(vup_page_frame(vup_part(c)), failed_frame);
 }
 
 /* Gives the machine its page back. */
@@ -416,58 +401,58 @@ const struct vup_op vup_ops_advice[] = {
 		.describe = "Broken if a write by the device to a page that may go is lost.",
 	}, {
 		.name = "pageout", .effect = VUP_MAY, .require = require_pageout,
-		.refused = refused_hugetlb, .run = run_pageout, .expect = expect_nothing,
+		.refused = refused_hugetlb, .run = run_pageout, .expect = vup_expect_nothing,
 		.flags = VUP_OP_NO_FORK,
 		.describe = "Broken if what the device wrote does not survive reclaim.",
 	}, {
 		.name = "cold", .effect = VUP_KEEPS, .require = require_cold,
-		.refused = refused_hugetlb, .run = run_cold, .expect = expect_nothing,
+		.refused = refused_hugetlb, .run = run_cold, .expect = vup_expect_nothing,
 		.describe = "Broken if advice takes memory away.",
 	}, {
 		.name = "populate-read", .effect = VUP_KEEPS, .require = require_populate,
-		.run = run_populate_read, .expect = expect_nothing,
+		.run = run_populate_read, .expect = vup_expect_nothing,
 		.describe = "Broken if populating what is there disturbs the device.",
 	}, {
 		.name = "populate-write", .effect_on = effect_breaks_sharing,
 		.require = require_populate,
-		.run = run_populate_write, .expect = expect_nothing,
+		.run = run_populate_write, .expect = vup_expect_nothing,
 		.describe = "Broken if a reader misses that the process got a page of its own.",
 	}, {
 		.name = "mlock", .effect_on = effect_breaks_sharing,
-		.run = run_mlock, .expect = expect_nothing, .mend = mend_locked,
+		.run = run_mlock, .expect = vup_expect_nothing, .mend = mend_locked,
 		.describe = "Broken if locking memory that is there disturbs the device.",
 	}, {
 		.name = "munlock", .effect = VUP_KEEPS, .prepare = prepare_locked,
-		.run = run_munlock, .expect = expect_nothing,
+		.run = run_munlock, .expect = vup_expect_nothing,
 		.describe = "Broken if unlocking takes memory away.",
 	}, {
 		.name = "hugepage", .effect = VUP_KEEPS, .require = require_thp,
-		.run = run_hugepage, .expect = expect_nothing,
+		.run = run_hugepage, .expect = vup_expect_nothing,
 		.flags = VUP_OP_EMULATED,
 		.describe = "Broken if advice takes memory away.",
 	}, {
 		.name = "nohugepage", .effect = VUP_KEEPS, .require = require_thp,
-		.run = run_nohugepage, .expect = expect_nothing,
+		.run = run_nohugepage, .expect = vup_expect_nothing,
 		.flags = VUP_OP_EMULATED,
 		.describe = "Broken if advice takes memory away.",
 	}, {
 		.name = "collapse", .effect_on = effect_collapse, .require = require_thp,
 		.sense = sense_no_real_file, .refused = refused_hugetlb,
-		.run = run_collapse, .expect = expect_nothing,
+		.run = run_collapse, .expect = vup_expect_nothing,
 		.flags = VUP_OP_EMULATED | VUP_OP_LARGE | VUP_OP_NO_FORK,
 		.describe = "Broken if the device keeps small pages that became a huge one.",
 	}, {
 		.name = "khugepaged", .effect = VUP_MAY, .require = require_thp,
-		.sense = sense_khugepaged, .run = run_khugepaged, .expect = expect_nothing,
+		.sense = sense_khugepaged, .run = run_khugepaged, .expect = vup_expect_nothing,
 		.flags = VUP_OP_EMULATED | VUP_OP_LARGE | VUP_OP_SLOW | VUP_OP_LATER,
 		.describe = "Broken if the device keeps small pages that became a huge one.",
 	}, {
 		.name = "mergeable", .effect = VUP_KEEPS, .require = require_ksm,
-		.run = run_mergeable, .expect = expect_nothing,
+		.run = run_mergeable, .expect = vup_expect_nothing,
 		.describe = "Broken if advice takes memory away.",
 	}, {
 		.name = "ksmd", .effect = VUP_MAY, .require = require_ksm, .prepare = prepare_ksmd,
-		.sense = sense_ksmd, .run = run_ksmd, .expect = expect_nothing,
+		.sense = sense_ksmd, .run = run_ksmd, .expect = vup_expect_nothing,
 		.flags = VUP_OP_SLOW | VUP_OP_LATER,
 		.describe = "Broken if the device writes to a page that others have as well.",
 	}, {

@@ -16,16 +16,6 @@ static int result(bool failed)
 	return failed ? -errno : 0;
 }
 
-static char *part(const struct vup_cell *c)
-{
-	return c->ptr + c->at;
-}
-
-static bool is(const struct vup_cell *c, unsigned int what)
-{
-	return c->backing->is & what;
-}
-
 char *vup_cell_reserve_away(struct vup_cell *c, size_t len)
 {
 	c->away_len = len;
@@ -37,7 +27,7 @@ char *vup_cell_reserve_away(struct vup_cell *c, size_t len)
 
 static int run_munmap(struct vup_cell *c)
 {
-	return result(munmap(part(c), c->len));
+	return result(munmap(vup_part(c), c->len));
 }
 
 static void expect_unmapped(struct vup_cell *c)
@@ -48,12 +38,12 @@ static void expect_unmapped(struct vup_cell *c)
 /* Half a huge page of hugetlb */
 static int run_munmap_unaligned(struct vup_cell *c)
 {
-	return result(munmap(part(c), c->len / 2));
+	return result(munmap(vup_part(c), c->len / 2));
 }
 
 static bool sense_hugetlb(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_HUGETLB);
+	return vup_is(c, VUP_IS_HUGETLB);
 }
 
 static int refused_always(const struct vup_cell *c __maybe_unused)
@@ -65,7 +55,7 @@ static int refused_always(const struct vup_cell *c __maybe_unused)
 
 static int run_map_fixed(struct vup_cell *c)
 {
-	return result(mmap(part(c), c->len, PROT_READ | PROT_WRITE,
+	return result(mmap(vup_part(c), c->len, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
 }
 
@@ -78,7 +68,7 @@ static void expect_map_fixed(struct vup_cell *c)
 
 static int refused_hugetlb(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_HUGETLB) ? -EINVAL : 0;
+	return vup_is(c, VUP_IS_HUGETLB) ? -EINVAL : 0;
 }
 
 /* The last page of the part was lost, and comes back by growth of what is before it. */
@@ -86,10 +76,10 @@ static int run_mremap_grow(struct vup_cell *c)
 {
 	size_t less = c->len - vup_page();
 
-	if (is(c, VUP_IS_HUGETLB))
-		return result(mremap(part(c), c->len, 2 * c->len, MREMAP_MAYMOVE) == MAP_FAILED);
-	vup_unmap(part(c) + less, vup_page());
-	return result(mremap(part(c), less, c->len, 0) == MAP_FAILED);
+	if (vup_is(c, VUP_IS_HUGETLB))
+		return result(mremap(vup_part(c), c->len, 2 * c->len, MREMAP_MAYMOVE) == MAP_FAILED);
+	vup_unmap(vup_part(c) + less, vup_page());
+	return result(mremap(vup_part(c), less, c->len, 0) == MAP_FAILED);
 }
 
 static void expect_mremap_grow(struct vup_cell *c)
@@ -105,7 +95,7 @@ static void prepare_away(struct vup_cell *c)
 
 static int run_mremap_grow_away(struct vup_cell *c)
 {
-	char *away = mremap(part(c), c->len, c->len + vup_page(), MREMAP_MAYMOVE);
+	char *away = mremap(vup_part(c), c->len, c->len + vup_page(), MREMAP_MAYMOVE);
 
 	if (away == MAP_FAILED)
 		return -errno;
@@ -126,17 +116,17 @@ static void expect_mremap_grow_away(struct vup_cell *c)
 
 static int run_mremap_shrink(struct vup_cell *c)
 {
-	size_t keep = is(c, VUP_IS_HUGETLB) ? c->len : c->len / 2;
+	size_t keep = vup_is(c, VUP_IS_HUGETLB) ? c->len : c->len / 2;
 
 	/* hugetlb: the range's last page as well, and with it this one */
-	if (is(c, VUP_IS_HUGETLB))
-		return result(mremap(part(c), 2 * c->len, keep, 0) == MAP_FAILED);
-	return result(mremap(part(c), c->len, keep, 0) == MAP_FAILED);
+	if (vup_is(c, VUP_IS_HUGETLB))
+		return result(mremap(vup_part(c), 2 * c->len, keep, 0) == MAP_FAILED);
+	return result(mremap(vup_part(c), c->len, keep, 0) == MAP_FAILED);
 }
 
 static void expect_mremap_shrink(struct vup_cell *c)
 {
-	if (is(c, VUP_IS_HUGETLB))
+	if (vup_is(c, VUP_IS_HUGETLB))
 		vup_expect_gone(c, -EFAULT, c->at + c->len, c->len);
 	else
 		vup_expect_gone(c, -EFAULT, c->at + c->len / 2, c->len / 2);
@@ -144,7 +134,7 @@ static void expect_mremap_shrink(struct vup_cell *c)
 
 static int move(struct vup_cell *c, int flags)
 {
-	return result(mremap(part(c), c->len, c->len, MREMAP_MAYMOVE | MREMAP_FIXED | flags,
+	return result(mremap(vup_part(c), c->len, c->len, MREMAP_MAYMOVE | MREMAP_FIXED | flags,
 			     c->away) == MAP_FAILED);
 }
 
@@ -184,7 +174,7 @@ static int run_mremap_onto(struct vup_cell *c)
 
 	c->away = NULL;
 	return result(mremap(other, c->len, c->len, MREMAP_MAYMOVE | MREMAP_FIXED,
-			     part(c)) == MAP_FAILED);
+			     vup_part(c)) == MAP_FAILED);
 }
 
 static void expect_mremap_onto(struct vup_cell *c)
@@ -198,25 +188,25 @@ static int run_mremap_0(struct vup_cell *c)
 {
 	/* The kernel says so once, when it refuses. */
 	igt_emit_ignore_dmesg_regex("attempted to duplicate a private mapping");
-	return result(mremap(part(c), 0, c->len, MREMAP_MAYMOVE | MREMAP_FIXED, c->away) ==
+	return result(mremap(vup_part(c), 0, c->len, MREMAP_MAYMOVE | MREMAP_FIXED, c->away) ==
 		      MAP_FAILED);
 }
 
 static int refused_private(const struct vup_cell *c)
 {
-	return !is(c, VUP_IS_SHARED) || is(c, VUP_IS_HUGETLB) ? -EINVAL : 0;
+	return !vup_is(c, VUP_IS_SHARED) || vup_is(c, VUP_IS_HUGETLB) ? -EINVAL : 0;
 }
 
 static void expect_mremap_0(struct vup_cell *c)
 {
-	igt_assert(!memcmp(c->away, part(c), c->len));
+	igt_assert(!memcmp(c->away, vup_part(c), c->len));
 }
 
 /* mprotect() */
 
 static int protect(struct vup_cell *c, int prot)
 {
-	return result(mprotect(part(c), c->len, prot));
+	return result(mprotect(vup_part(c), c->len, prot));
 }
 
 static int run_mprotect_read(struct vup_cell *c)
@@ -237,13 +227,13 @@ static int run_mprotect_none(struct vup_cell *c)
 
 static void mend_protection(struct vup_cell *c)
 {
-	igt_assert_eq(mprotect(part(c), c->len, PROT_READ | PROT_WRITE), 0);
+	igt_assert_eq(mprotect(vup_part(c), c->len, PROT_READ | PROT_WRITE), 0);
 }
 
 /* The other way: no writable job can have been there before. */
 static void prepare_mprotect_write(struct vup_cell *c)
 {
-	igt_assert_eq(mprotect(part(c), c->len, PROT_READ), 0);
+	igt_assert_eq(mprotect(vup_part(c), c->len, PROT_READ), 0);
 }
 
 static int run_mprotect_write(struct vup_cell *c)
@@ -289,7 +279,7 @@ static bool can_punch(const struct vup_cell *c)
 	static int can = -1;
 	int file;
 
-	if (!is(c, VUP_IS_REAL))
+	if (!vup_is(c, VUP_IS_REAL))
 		return true;
 	if (can < 0) {
 		file = vup_real_file(2 * vup_page());
@@ -319,30 +309,25 @@ static void expect_punch_hole(struct vup_cell *c)
 
 static int run_remove(struct vup_cell *c)
 {
-	return result(madvise(part(c), c->len, MADV_REMOVE));
+	return result(madvise(vup_part(c), c->len, MADV_REMOVE));
 }
 
 static int refused_remove(const struct vup_cell *c)
 {
-	if (is(c, VUP_IS_ANON))
+	if (vup_is(c, VUP_IS_ANON))
 		return -EINVAL;
-	return is(c, VUP_IS_SHARED) ? refused_punch(c) : -EACCES;
+	return vup_is(c, VUP_IS_SHARED) ? refused_punch(c) : -EACCES;
 }
 
 /* To disk, whereupon the page is clean and cannot be written to unnoticed */
 static int run_writeback(struct vup_cell *c)
 {
-	return result(msync(part(c), c->len, MS_SYNC));
+	return result(msync(vup_part(c), c->len, MS_SYNC));
 }
 
 static enum vup_effect effect_writeback(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_SHARED) && is(c, VUP_IS_REAL) ? VUP_TAKES : VUP_KEEPS;
-}
-
-static void expect_nothing(struct vup_cell *c)
-{
-	(void)c;
+	return vup_is(c, VUP_IS_SHARED) && vup_is(c, VUP_IS_REAL) ? VUP_TAKES : VUP_KEEPS;
 }
 
 const struct vup_op vup_ops_map[] = {
@@ -400,7 +385,7 @@ const struct vup_op vup_ops_map[] = {
 	}, {
 		.name = "mprotect-write", .effect = VUP_TAKES, .sense = sense_read_only,
 		.prepare = prepare_mprotect_write,
-		.run = run_mprotect_write, .expect = expect_nothing,
+		.run = run_mprotect_write, .expect = vup_expect_nothing,
 		.describe = "Broken if a reader does not survive that memory becomes writable.",
 	}, {
 		.name = "truncate", .effect = VUP_TAKES, .sense = sense_file,
@@ -416,7 +401,7 @@ const struct vup_op vup_ops_map[] = {
 		.describe = "Broken if the device keeps pages in place of a hole in the file.",
 	}, {
 		.name = "writeback", .effect_on = effect_writeback,
-		.run = run_writeback, .expect = expect_nothing,
+		.run = run_writeback, .expect = vup_expect_nothing,
 		.describe = "Broken if the device writes to a page behind its file's back.",
 	},
 	{ }

@@ -18,21 +18,6 @@
 
 #include "vup_matrix.h"
 
-static char *part(const struct vup_cell *c)
-{
-	return c->ptr + c->at;
-}
-
-static bool is(const struct vup_cell *c, unsigned int what)
-{
-	return c->backing->is & what;
-}
-
-static void expect_nothing(struct vup_cell *c)
-{
-	(void)c;
-}
-
 static void expect_written(struct vup_cell *c)
 {
 	vup_cell_fill(c->shadow + c->at, c->at, c->len, VUP_WRITTEN);
@@ -45,7 +30,7 @@ static struct vup_gate done, go;
 
 static int only_in_shared(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_SHARED) ? VUP_WRITTEN : VUP_CHILD;
+	return vup_is(c, VUP_IS_SHARED) ? VUP_WRITTEN : VUP_CHILD;
 }
 
 static int child_main(struct vup_cell *c)
@@ -56,10 +41,10 @@ static int child_main(struct vup_cell *c)
 	if (!mine || vup_oracle_legit(c->ptr, c->size))
 		return 1;
 	vup_cell_fill(mine, c->at, c->len, seed);
-	memcpy(part(c), mine, c->len);
+	memcpy(vup_part(c), mine, c->len);
 	if (write(done.fd[1], "d", 1) != 1 || read(go.fd[0], &go_on, 1) != 1)
 		return 2;
-	return !is(c, VUP_IS_SHARED) && memcmp(part(c), mine, c->len) ? 3 : 0;
+	return !vup_is(c, VUP_IS_SHARED) && memcmp(vup_part(c), mine, c->len) ? 3 : 0;
 }
 
 static int run_fork(struct vup_cell *c)
@@ -70,13 +55,13 @@ static int run_fork(struct vup_cell *c)
 	if (!child)
 		_exit(child_main(c));
 	vup_gate_pass(&done);
-	vup_cell_fill(part(c), c->at, c->len, VUP_WRITTEN);
+	vup_cell_fill(vup_part(c), c->at, c->len, VUP_WRITTEN);
 	return 0;
 }
 
 static enum vup_effect effect_fork(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_SHARED) ? VUP_KEEPS : VUP_TAKES;
+	return vup_is(c, VUP_IS_SHARED) ? VUP_KEEPS : VUP_TAKES;
 }
 
 static void mend_fork(struct vup_cell *c)
@@ -123,7 +108,7 @@ static bool is_not_there(struct vup_cell *c)
 {
 	unsigned char vec[1];
 
-	return mincore(part(c), 1, vec) && errno == ENOMEM;
+	return mincore(vup_part(c), 1, vec) && errno == ENOMEM;
 }
 
 static int run_dontfork(struct vup_cell *c)
@@ -146,7 +131,7 @@ static int run_wipeonfork(struct vup_cell *c)
 
 static int refused_not_anon(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_ANON) ? 0 : -EINVAL;
+	return vup_is(c, VUP_IS_ANON) ? 0 : -EINVAL;
 }
 
 /* vfork() and exec: for a while a process that shares the mm, and then not */
@@ -176,7 +161,7 @@ static int run_writev(struct vup_cell *c)
 
 	igt_assert(data);
 	vup_cell_fill(data, c->at, c->len, VUP_WRITTEN);
-	err = vup_other_write(part(c), data, c->len);
+	err = vup_other_write(vup_part(c), data, c->len);
 	free(data);
 	return err;
 }
@@ -186,7 +171,7 @@ static int run_poke(struct vup_cell *c)
 	long value;
 
 	vup_cell_fill(&value, c->at, sizeof(value), VUP_WRITTEN);
-	return vup_other_poke(part(c), value);
+	return vup_other_poke(vup_part(c), value);
 }
 
 static void expect_poke(struct vup_cell *c)
@@ -196,7 +181,7 @@ static void expect_poke(struct vup_cell *c)
 
 static enum vup_effect effect_write(const struct vup_cell *c)
 {
-	bool file_page = !is(c, VUP_IS_ANON) && !is(c, VUP_IS_SHARED) && c->read_only;
+	bool file_page = !vup_is(c, VUP_IS_ANON) && !vup_is(c, VUP_IS_SHARED) && c->read_only;
 
 	return file_page ? VUP_TAKES : VUP_KEEPS;
 }
@@ -210,7 +195,7 @@ static int run_proc_mem(struct vup_cell *c)
 	igt_require_f(mem >= 0, "no permission to write to memory by /proc\n");
 	igt_assert(data);
 	vup_cell_fill(data, c->at, c->len, VUP_WRITTEN);
-	if (pwrite(mem, data, c->len, (off_t)(uintptr_t)part(c)) != (ssize_t)c->len)
+	if (pwrite(mem, data, c->len, (off_t)(uintptr_t)vup_part(c)) != (ssize_t)c->len)
 		err = errno ? -errno : -EIO;
 	free(data);
 	close(mem);
@@ -312,7 +297,7 @@ static int run_swapoff(struct vup_cell *c)
 
 	/* The kernel says how much swap there is each time. */
 	igt_emit_ignore_dmesg_regex("Adding .* swap on");
-	if (madvise(part(c), c->len, MADV_PAGEOUT))
+	if (madvise(vup_part(c), c->len, MADV_PAGEOUT))
 		return -errno;
 	if (swapoff(swap_file))
 		err = -errno;
@@ -322,7 +307,7 @@ static int run_swapoff(struct vup_cell *c)
 
 static bool sense_swapped(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_SWAPPED);
+	return vup_is(c, VUP_IS_SWAPPED);
 }
 
 /* To another node, and back */
@@ -341,7 +326,7 @@ static long move_part(struct vup_cell *c, const int *node, int *status)
 	size_t nr = min(c->len / vup_page(), (size_t)MOST_PAGES);
 
 	for (size_t i = 0; i < nr; i++)
-		pages[i] = part(c) + i * vup_page();
+		pages[i] = vup_part(c) + i * vup_page();
 	return syscall(SYS_move_pages, 0, nr, pages, node, status, MPOL_MF_MOVE_ALL);
 }
 
@@ -362,14 +347,14 @@ static int run_move_pages(struct vup_cell *c)
 		for (size_t i = 0; i < nr; i++)
 			moved += status[i] == node[0];
 	}
-	igt_assert_f(is(c, VUP_IS_REAL) || moved == nr, "%zu of %zu pages were moved\n", moved,
+	igt_assert_f(vup_is(c, VUP_IS_REAL) || moved == nr, "%zu of %zu pages were moved\n", moved,
 		     nr);
 	return 0;
 }
 
 static enum vup_effect effect_move_pages(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_REAL) ? VUP_MAY : VUP_TAKES;
+	return vup_is(c, VUP_IS_REAL) ? VUP_MAY : VUP_TAKES;
 }
 
 static int run_migrate_pages(struct vup_cell *c)
@@ -390,7 +375,7 @@ static int run_mbind(struct vup_cell *c)
 
 	igt_assert_eq(move_part(c, NULL, status), 0);
 	to = 3 & ~(1ul << status[0]);
-	return syscall(SYS_mbind, part(c), c->len, MPOL_BIND, &to, 64, MPOL_MF_MOVE_ALL) ?
+	return syscall(SYS_mbind, vup_part(c), c->len, MPOL_BIND, &to, 64, MPOL_MF_MOVE_ALL) ?
 		-errno : 0;
 }
 
@@ -402,15 +387,15 @@ const struct vup_op vup_ops_mm[] = {
 		.describe = "Broken if copies of parent and child are mixed up.",
 	}, {
 		.name = "dontfork", .effect = VUP_KEEPS,
-		.run = run_dontfork, .expect = expect_nothing,
+		.run = run_dontfork, .expect = vup_expect_nothing,
 		.describe = "Broken if fork() disturbs memory that the child does not get.",
 	}, {
 		.name = "wipeonfork", .effect = VUP_KEEPS, .refused = refused_not_anon,
-		.run = run_wipeonfork, .expect = expect_nothing,
+		.run = run_wipeonfork, .expect = vup_expect_nothing,
 		.describe = "Broken if fork() disturbs memory that the child gets empty.",
 	}, {
 		.name = "vfork-exec", .effect = VUP_KEEPS,
-		.run = run_vfork_exec, .expect = expect_nothing,
+		.run = run_vfork_exec, .expect = vup_expect_nothing,
 		.describe = "Broken if a process that shared the mm takes memory along.",
 	}, {
 		.name = "process-vm-writev", .effect_on = effect_write,
@@ -427,39 +412,39 @@ const struct vup_op vup_ops_mm[] = {
 		.describe = "Broken if the device misses what is written past the page table.",
 	}, {
 		.name = "pagemap-scan", .effect = VUP_KEEPS, .require = require_pagemap_scan,
-		.run = run_pagemap_scan, .expect = expect_nothing,
+		.run = run_pagemap_scan, .expect = vup_expect_nothing,
 		.describe = "Broken if looking takes memory away.",
 	}, {
 		.name = "clear-refs", .effect = VUP_KEEPS,
-		.run = run_clear_refs, .expect = expect_nothing,
+		.run = run_clear_refs, .expect = vup_expect_nothing,
 		.describe = "Broken if statistics take memory away.",
 	}, {
 		.name = "soft-dirty", .effect = VUP_TAKES, .require = require_soft_dirty,
-		.run = run_soft_dirty, .expect = expect_nothing,
+		.run = run_soft_dirty, .expect = vup_expect_nothing,
 		.flags = VUP_OP_EMULATED,
 		.describe = "Broken if the device writes unnoticed to pages that are watched.",
 	}, {
 		.name = "compact-memory", .effect = VUP_MAY, .require = require_compact,
-		.run = run_compact, .expect = expect_nothing, .flags = VUP_OP_SLOW,
+		.run = run_compact, .expect = vup_expect_nothing, .flags = VUP_OP_SLOW,
 		.describe = "Broken if the device keeps pages that were moved.",
 	}, {
 		.name = "swapoff", .effect = VUP_MAY, .require = require_swap,
-		.sense = sense_swapped, .run = run_swapoff, .expect = expect_nothing,
+		.sense = sense_swapped, .run = run_swapoff, .expect = vup_expect_nothing,
 		.flags = VUP_OP_SLOW | VUP_OP_NO_FORK,
 		.describe = "Broken if the device misses what comes back from swap.",
 	}, {
 		.name = "move-pages", .effect_on = effect_move_pages, .require = require_numa,
-		.run = run_move_pages, .expect = expect_nothing,
+		.run = run_move_pages, .expect = vup_expect_nothing,
 		.flags = VUP_OP_EMULATED | VUP_OP_NO_FORK,
 		.describe = "Broken if the device keeps pages of a node that they left.",
 	}, {
 		.name = "migrate-pages", .effect = VUP_MAY, .require = require_numa,
-		.run = run_migrate_pages, .expect = expect_nothing,
+		.run = run_migrate_pages, .expect = vup_expect_nothing,
 		.flags = VUP_OP_EMULATED | VUP_OP_SLOW | VUP_OP_NO_FORK,
 		.describe = "Broken if the device keeps pages of a node that they left.",
 	}, {
 		.name = "mbind", .effect = VUP_MAY, .require = require_numa,
-		.run = run_mbind, .expect = expect_nothing,
+		.run = run_mbind, .expect = vup_expect_nothing,
 		.flags = VUP_OP_EMULATED | VUP_OP_NO_FORK,
 		.describe = "Broken if the device keeps pages of a node that they left.",
 	},

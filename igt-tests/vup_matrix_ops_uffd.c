@@ -16,16 +16,6 @@
 
 #include "vup_matrix.h"
 
-static char *part(const struct vup_cell *c)
-{
-	return c->ptr + c->at;
-}
-
-static bool is(const struct vup_cell *c, unsigned int what)
-{
-	return c->backing->is & what;
-}
-
 static int uffd_open(uint64_t features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
@@ -50,7 +40,7 @@ static void require_features(uint64_t features)
 static int uffd_register(struct vup_cell *c, uint64_t features, uint64_t mode)
 {
 	struct uffdio_register reg = {
-		.range = { (uintptr_t)part(c), c->len }, .mode = mode,
+		.range = { (uintptr_t)vup_part(c), c->len }, .mode = mode,
 	};
 
 	c->uffd = uffd_open(features);
@@ -126,7 +116,7 @@ static bool sense_alone(const struct vup_cell *c)
 
 static int refused_real_file(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_REAL) ? -EINVAL : 0;
+	return vup_is(c, VUP_IS_REAL) ? -EINVAL : 0;
 }
 
 /* Pages that are missing */
@@ -144,7 +134,7 @@ static int run_missing(struct vup_cell *c)
 
 	if (err)
 		return err;
-	return madvise(part(c), c->len, is(c, VUP_IS_ANON) ? MADV_DONTNEED : MADV_REMOVE) ?
+	return madvise(vup_part(c), c->len, vup_is(c, VUP_IS_ANON) ? MADV_DONTNEED : MADV_REMOVE) ?
 		-errno : 0;
 }
 
@@ -169,12 +159,12 @@ static int run_minor(struct vup_cell *c)
 
 	if (err)
 		return err;
-	return madvise(part(c), c->len, MADV_DONTNEED) ? -errno : 0;
+	return madvise(vup_part(c), c->len, MADV_DONTNEED) ? -errno : 0;
 }
 
 static int refused_not_shmem(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_ANON) || is(c, VUP_IS_REAL) ? -EINVAL : 0;
+	return vup_is(c, VUP_IS_ANON) || vup_is(c, VUP_IS_REAL) ? -EINVAL : 0;
 }
 
 /* Pages that may not be written to, until somebody says so */
@@ -189,7 +179,7 @@ static void require_protect(void)
 static int run_protect(struct vup_cell *c)
 {
 	struct uffdio_writeprotect wp = {
-		.range = { (uintptr_t)part(c), c->len }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+		.range = { (uintptr_t)vup_part(c), c->len }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
 	};
 	int err = uffd_register(c, PROTECT, UFFDIO_REGISTER_MODE_WP);
 
@@ -218,8 +208,8 @@ static long scan(struct vup_cell *c, uint64_t flags, uint64_t category)
 {
 	struct page_region regions[64];
 	struct pm_scan_arg arg = {
-		.size = sizeof(arg), .flags = flags, .start = (uintptr_t)part(c),
-		.end = (uintptr_t)part(c) + c->len, .vec = (uintptr_t)regions,
+		.size = sizeof(arg), .flags = flags, .start = (uintptr_t)vup_part(c),
+		.end = (uintptr_t)vup_part(c) + c->len, .vec = (uintptr_t)regions,
 		.vec_len = ARRAY_SIZE(regions), .category_mask = category,
 		.return_mask = category,
 	};
@@ -248,7 +238,7 @@ static void mend_scan_protect(struct vup_cell *c)
 {
 	long pages = scan(c, 0, PAGE_IS_WRITTEN);
 
-	if (c->uffd >= 0 && !is(c, VUP_IS_REAL))
+	if (c->uffd >= 0 && !vup_is(c, VUP_IS_REAL))
 		igt_assert_eq(pages, c->read_only ? 0 : c->len / vup_page());
 	mend_uffd(c);
 }
@@ -278,7 +268,7 @@ static int run_move(struct vup_cell *c)
 	igt_assert_eq(ioctl(c->uffd, UFFDIO_REGISTER, &reg), 0);
 	while (moved < c->len) {
 		struct uffdio_move move = {
-			.dst = (uintptr_t)c->away + moved, .src = (uintptr_t)part(c) + moved,
+			.dst = (uintptr_t)c->away + moved, .src = (uintptr_t)vup_part(c) + moved,
 			.len = c->len - moved,
 		};
 
@@ -297,12 +287,7 @@ static void expect_move(struct vup_cell *c)
 
 static int refused_not_anon(const struct vup_cell *c)
 {
-	return is(c, VUP_IS_ANON) ? 0 : -EINVAL;
-}
-
-static void expect_nothing(struct vup_cell *c)
-{
-	(void)c;
+	return vup_is(c, VUP_IS_ANON) ? 0 : -EINVAL;
 }
 
 const struct vup_op vup_ops_uffd[] = {
@@ -325,7 +310,7 @@ const struct vup_op vup_ops_uffd[] = {
 		.describe = "Broken if the device writes where the handler said not yet.",
 	}, {
 		.name = "pagemap-scan-wp", .effect = VUP_TAKES, .require = require_async,
-		.run = run_scan_protect, .expect = expect_nothing, .mend = mend_scan_protect,
+		.run = run_scan_protect, .expect = vup_expect_nothing, .mend = mend_scan_protect,
 		.flags = VUP_OP_EMULATED,
 		.describe = "Broken if the device writes unnoticed to pages that are watched.",
 	}, {
