@@ -40,10 +40,6 @@
 
 IGT_TEST_DESCRIPTION("Huge pages: parts, making and splitting of them, and hugetlb's own.");
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE	25
-#endif
-
 #define HUGE	VUP_WINDOW
 
 static int fd = -1;

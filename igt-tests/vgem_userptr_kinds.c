@@ -58,14 +58,6 @@
 
 IGT_TEST_DESCRIPTION("Each kind of memory: does it work, or is it refused, and with which error?");
 
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL	102
-#define MADV_GUARD_REMOVE	103
-#endif
-#ifndef MADV_SOFT_OFFLINE
-#define MADV_SOFT_OFFLINE	101
-#endif
-
 static int fd = -1;
 static struct vup v;
 static size_t page;

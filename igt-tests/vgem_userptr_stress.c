@@ -35,11 +35,6 @@
 
 IGT_TEST_DESCRIPTION("Random jobs and random operations of the mm, which can be had again.");
 
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL	102
-#define MADV_GUARD_REMOVE	103
-#endif
-
 /*
  * A process has some regions, side by side with a canary page between them, and
  * for each a shadow that every step changes as it should change the region. All

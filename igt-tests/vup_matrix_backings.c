@@ -13,10 +13,6 @@
 
 #include "vup_matrix.h"
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE	25
-#endif
-
 #define HUGE	VUP_WINDOW
 #define PAGES	8
 
