@@ -173,20 +173,22 @@ int vup_open(void)
 	return fd;
 }
 
-void vup_init(struct vup *v, int fd)
+static void init(struct vup *v, int fd, uint32_t flags)
 {
 	vup_stop_numa_balancing();
 	v->fd = fd;
-	igt_assert_eq(__vup_vm_create(fd, 0, &v->vm), 0);
+	igt_assert_eq(__vup_vm_create(fd, flags, &v->vm), 0);
 	igt_assert_eq(__vup_queue_create(fd, v->vm, &v->queue), 0);
+}
+
+void vup_init(struct vup *v, int fd)
+{
+	init(v, fd, 0);
 }
 
 void vup_init_long_running(struct vup *v, int fd)
 {
-	vup_stop_numa_balancing();
-	v->fd = fd;
-	igt_assert_eq(__vup_vm_create(fd, DRM_VGEM_VM_CREATE_LONG_RUNNING, &v->vm), 0);
-	igt_assert_eq(__vup_queue_create(fd, v->vm, &v->queue), 0);
+	init(v, fd, DRM_VGEM_VM_CREATE_LONG_RUNNING);
 }
 
 void vup_fini(struct vup *v)
@@ -621,16 +623,31 @@ bool vup_process_blocked(pid_t pid)
 
 #define CONTROLLERS	"/sys/fs/cgroup/cgroup.subtree_control"
 
-void vup_cgroup_make(const char *max)
+static bool controller_is_ours;
+
+static void cgroup_restore(int sig)
+{
+	(void)sig;
+	rmdir(VUP_CGROUP);
+	if (controller_is_ours)
+		vup_file_write(CONTROLLERS, "-memory");
+}
+
+void vup_cgroup_make(const char *max, const char *swap_max)
 {
 	char text[256];
 
 	igt_require_f(vup_file_read(CONTROLLERS, text, sizeof(text)), "no cgroup2\n");
-	if (!strstr(text, "memory"))
+	igt_install_exit_handler(cgroup_restore);
+	if (!strstr(text, "memory")) {
 		igt_require_f(vup_file_write(CONTROLLERS, "+memory"), "no memory controller\n");
+		controller_is_ours = true;
+	}
 	rmdir(VUP_CGROUP);
 	igt_require_f(!mkdir(VUP_CGROUP, 0700), "cannot make a cgroup\n");
 	igt_assert(vup_file_write(VUP_CGROUP "/memory.max", max));
+	/* Not there in a kernel without swap */
+	vup_file_write(VUP_CGROUP "/memory.swap.max", swap_max);
 }
 
 void vup_cgroup_drop(void)

@@ -288,9 +288,12 @@ void vup_knob_set(const char *path, const char *text);
 /* The number behind a word in a file like /proc/meminfo, or -1 */
 long vup_file_number(const char *path, const char *word);
 bool vup_have_swap(void);
-/* A control group, of which only new processes are members that move there; or skips. */
+/*
+ * A control group, of which only new processes are members that move there; or
+ * skips. Limits are in bytes, or "max".
+ */
 #define VUP_CGROUP "/sys/fs/cgroup/vgem_userptr"
-void vup_cgroup_make(const char *max);
+void vup_cgroup_make(const char *max, const char *swap_max);
 void vup_cgroup_drop(void);
 /* From here on a kill for memory is no reason for the runner to complain. */
 void vup_ignore_oom_kill(void);

@@ -265,8 +265,7 @@ static void run(enum ending ending, const struct vup_backing *backing, enum vup_
 
 	backing->require();
 	if (ending == OOM) {
-		vup_cgroup_make(LIMIT);
-		vup_file_write(VUP_CGROUP "/memory.swap.max", "0");
+		vup_cgroup_make(LIMIT, "0");
 		vup_ignore_oom_kill();
 	}
 	memset(c, 0, sizeof(*c));

@@ -349,13 +349,6 @@ static void still_well(void)
 	vup_unmap(ptr, page);
 }
 
-static void cgroup_make(const char *max)
-{
-	vup_cgroup_make(max);
-	/* Kernel memory cannot be swapped; what is left should not slow it down. */
-	vup_file_write(VUP_CGROUP "/memory.swap.max", "0");
-}
-
 enum kind {
 	KIND_USERPTR,
 	KIND_LEAF,
@@ -458,7 +451,7 @@ static void memcg_accounted(enum kind kind)
 	struct vup_gate done;
 	pid_t pid;
 
-	cgroup_make("max");
+	vup_cgroup_make("max", "0");
 	vup_gate_init(&done);
 	igt_assert_eq(pipe(pipes), 0);
 	before = vup_file_number(VUP_CGROUP "/memory.stat", "kernel");
@@ -491,7 +484,8 @@ static void memcg_contained(enum kind kind)
 	char text[32];
 
 	snprintf(text, sizeof(text), "%u", max);
-	cgroup_make(text);
+	/* Kernel memory cannot be swapped; what is left should not slow it down. */
+	vup_cgroup_make(text, "0");
 	vup_ignore_oom_kill();
 	igt_assert_eq(pipe(pipes), 0);
 	pid = child_in_cgroup(kind, count, pipes[1], NULL);

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -337,38 +336,14 @@ static void reaper_busy(void)
 	corpse_bury(&c);
 }
 
-#define CGROUP		"/sys/fs/cgroup"
-#define OURS		CGROUP "/vgem_userptr"
-
-static bool memory_controller;
-
-static void cgroup_remove(int sig)
-{
-	(void)sig;
-	rmdir(OURS);
-	if (memory_controller)
-		vup_file_write(CGROUP "/cgroup.subtree_control", "-memory");
-}
-
 static void memcg_oom(bool busy)
 {
 	int life = vup_life_make(), status;
 	struct vup_gate full;
 	uint64_t before;
-	char text[256];
 	pid_t pid;
 
-	igt_require_f(vup_file_read(CGROUP "/cgroup.subtree_control", text, sizeof(text)),
-		      "no cgroup2 file system at " CGROUP "\n");
-	igt_install_exit_handler(cgroup_remove);
-	if (!strstr(text, "memory")) {
-		igt_require_f(vup_file_write(CGROUP "/cgroup.subtree_control", "+memory"),
-			      "no memory controller\n");
-		memory_controller = true;
-	}
-	igt_assert(mkdir(OURS, 0755) == 0 || errno == EEXIST);
-	igt_assert(vup_file_write(OURS "/memory.max", "33554432"));
-	vup_file_write(OURS "/memory.swap.max", "0");
+	vup_cgroup_make("33554432", "0");
 	vup_ignore_oom_kill();
 
 	vup_gate_init(&full);
@@ -378,7 +353,7 @@ static void memcg_oom(bool busy)
 		char *ptr;
 		struct vup w;
 
-		if (!vup_file_write(OURS "/cgroup.procs", "0"))
+		if (!vup_file_write(VUP_CGROUP "/cgroup.procs", "0"))
 			_exit(1);
 		vup_life_tie(life);
 		ptr = vup_alloc(size);
@@ -400,10 +375,10 @@ static void memcg_oom(bool busy)
 	igt_assert_eq(waitpid(pid, &status, 0), pid);
 	vup_life_wait(life);
 	igt_assert_f(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %#x\n", status);
-	igt_assert_lt(0, vup_file_number(OURS "/memory.events", "oom_kill"));
+	igt_assert_lt(0, vup_file_number(VUP_CGROUP "/memory.events", "oom_kill"));
 	/* Its job's time, and be the machine ever so slow */
 	igt_assert_lt_u64(vup_now_ns() - before, 15 * NSEC_PER_SEC);
-	igt_assert_eq(rmdir(OURS), 0);
+	igt_assert_eq(rmdir(VUP_CGROUP), 0);
 }
 
 static void killed_in_populate(void)

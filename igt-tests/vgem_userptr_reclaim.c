@@ -325,7 +325,7 @@ static void accessed(enum vup_how how)
 	pid_t pid;
 
 	igt_require_f(vup_have_swap(), "no swap to reclaim pages to\n");
-	vup_cgroup_make("max");
+	vup_cgroup_make("max", "max");
 	igt_require_f(!access(VUP_CGROUP "/memory.reclaim", W_OK), "no memory.reclaim\n");
 	pid = vup_fork();
 	if (!pid) {
