@@ -52,17 +52,25 @@ def build():
     return out
 
 
-def glob_to_regex(glob):
+def _pattern(glob):
     """A T= pattern, on binary@subtest; a bare word means any name that contains it."""
-    if not re.search(r"[*?@]", glob):
-        glob = f"*{glob}*"
-    body = fnmatch.translate(glob).replace(r"\Z", "").replace("(?s:", "(?:")
+    return glob if re.search(r"[*?@]", glob) else f"*{glob}*"
+
+
+def asks_for_long(glob):
+    """Does T= ask for the subtests that take long? They may also take their time."""
+    return "long" in (glob or "")
+
+
+def glob_to_regex(glob):
+    """A T= pattern as the runner wants it."""
+    body = fnmatch.translate(_pattern(glob)).replace(r"\Z", "").replace("(?s:", "(?:")
     return f"^igt@{body}(@.*)?$"
 
 
 def run_own(machine, lane, glob=None, job="igt", share=None, **options):
     """Our own suite, canary first; job may do more beside it. Returns results."""
-    tests, name, long = build(), share or lane, "long" in (glob or "")
+    tests, name, long = build(), share or lane, asks_for_long(glob)
     with _share(name) as share:
         _link_tree(tests, share / "igt", glob)
         _job(share, modules=["vgem", "vkms"], directory="/build/igt", canary=not glob,
@@ -118,9 +126,8 @@ def _link_tree(source, target, glob):
 
 def candidates(programs, glob):
     """Programs that may have subtests of a T= pattern: the runner asks each for its list, which takes a while."""
-    if not glob or not re.search(r"[*?@]", glob):
-        return programs
-    program = glob.partition("@")[0] if "@" in glob else re.split(r"[*?]", glob)[0] + "*"
+    name, at, _ = _pattern(glob or "*").partition("@")
+    program = name if at else re.split(r"[*?]", name)[0] + "*"
     return [name for name in programs if fnmatch.fnmatch(name, program)] or programs
 
 

@@ -62,10 +62,11 @@ def kunit(rig, glob=None):
 
 
 def igt_own(rig, glob=None, long=False):
-    options = dict(rig.options, **LONG) if long or glob and "long" in glob else dict(rig.options)
+    glob = "*-long*" if long else glob
+    options = dict(rig.options, **LONG) if igt.asks_for_long(glob) else dict(rig.options)
     options["arguments"] = [*options["arguments"], "kunit.enable=0"]
     lane = "debian" if rig.name == "debian" else f"{rig.name}-igt"
-    return igt.run_own(rig.machine, lane, "*-long*" if long else glob, share=f"{lane}-long" if long else lane, **options)
+    return igt.run_own(rig.machine, lane, glob, share=f"{lane}-long" if long else lane, **options)
 
 
 def coverage(source):
