@@ -30,6 +30,7 @@ struct task_struct;
 struct drm_userptr_binding;
 struct drm_userptr_client;
 struct drm_userptr_dma;
+struct drm_userptr_import;
 struct drm_userptr_ledger;
 struct drm_userptr_preempt_fence;
 struct drm_userptr_vm;
@@ -213,27 +214,45 @@ struct drm_userptr {
 };
 
 /**
- * struct drm_userptr_binding - a userptr, or a part of it, in a VM
+ * enum drm_userptr_entries - an import's device page table entries in a VM
+ * @DRM_USERPTR_ENTRIES_NONE: there are none
+ * @DRM_USERPTR_ENTRIES_VALID: written by a commit
+ * @DRM_USERPTR_ENTRIES_VOID: the exporter wants the memory back, jobs committed
+ *	earlier may still use it
+ */
+enum drm_userptr_entries {
+	DRM_USERPTR_ENTRIES_NONE,
+	DRM_USERPTR_ENTRIES_VALID,
+	DRM_USERPTR_ENTRIES_VOID,
+};
+
+/**
+ * struct drm_userptr_binding - a userptr or an import, or a part of it, in a VM
  *
  * Embedded in the driver's &struct drm_gpuva.
  */
 struct drm_userptr_binding {
-	/** @userptr: what is bound; constant */
+	/** @userptr: what is bound, or NULL; constant */
 	struct drm_userptr *userptr;
-	/** @dma: where the VM's device finds it; constant */
+	/** @import: what is bound if it is not @userptr; constant */
+	struct drm_userptr_import *import;
+	/** @dma: where the VM's device finds @userptr; constant */
 	struct drm_userptr_dma *dma;
 	/** @vm: where; constant */
 	struct drm_userptr_vm *vm;
-	/** @start: first CPU address; constant */
+	/** @start: first CPU address, or offset in @import; constant */
 	unsigned long start;
-	/** @end: first CPU address after it; constant */
+	/** @end: first CPU address or offset after it; constant */
 	unsigned long end;
 	/** @addr: device address of @start; constant */
 	u64 addr;
 	/** @bound_link: in &drm_userptr_vm.bindings */
 	struct list_head bound_link;
 
-	/** @link: in &drm_userptr.bindings, under &drm_userptr.lock */
+	/**
+	 * @link: in &drm_userptr.bindings, under &drm_userptr.lock, or in
+	 * &drm_userptr_import.bindings, under the dma_resv of the dma-buf
+	 */
 	struct list_head link;
 	/** @insert_seq: &drm_userptr.inval_seq at insertion; constant */
 	u64 insert_seq;
@@ -251,16 +270,24 @@ struct drm_userptr_binding {
 	struct list_head vm_link;
 	/**
 	 * @mapped: one bit per window of [@start, @end): its device PTEs are
-	 * written. Protected like @vm_link.
+	 * written. Protected like @vm_link. For userptrs only.
 	 */
 	unsigned long *mapped;
+	/** @entries: the same for imports. Protected like @vm_link. */
+	enum drm_userptr_entries entries;
+	/**
+	 * @jobs: what may use entries that are void, a reference; under the
+	 * dma_resv of the dma-buf
+	 */
+	struct drm_userptr_ledger *jobs;
 
 	/**
 	 * @error: why the binding, or a part of it, has no memory: -EFAULT or
-	 * -EPERM, or 0; under the VM's outer lock
+	 * -EPERM, for an import what its exporter says, or 0; under the VM's
+	 * outer lock
 	 */
 	int error;
-	/** @fault_addr: CPU address that @error is about */
+	/** @fault_addr: CPU address, or offset, that @error is about */
 	unsigned long fault_addr;
 	/** @dead: for traces: @error was found; under the VM's outer lock */
 	bool dead;
@@ -404,6 +431,14 @@ struct drm_userptr_vm {
 	unsigned int dead_seq;
 	/** @dead_seq_valid: see @dead_seq */
 	bool dead_seq_valid;
+	/**
+	 * @nr_void: how many bindings have &drm_userptr_binding.entries that are
+	 * void. Nothing is committed meanwhile. Written with @notifier_lock held
+	 * for write.
+	 */
+	unsigned int nr_void;
+	/** @void_wq: woken when @nr_void becomes zero */
+	wait_queue_head_t void_wq;
 	/** @fences: committed jobs */
 	struct drm_userptr_fences fences;
 	/** @stats: what happened so far */
@@ -526,6 +561,7 @@ void drm_userptr_submit_add(struct drm_userptr_submit *submit,
 void drm_userptr_submit_fini(struct drm_userptr_submit *submit);
 int drm_userptr_submit_populate(struct drm_userptr_submit *submit);
 int drm_userptr_submit_fault(struct drm_userptr_submit *submit);
+int drm_userptr_submit_validate(struct drm_userptr_submit *submit);
 int drm_userptr_commit_begin(struct drm_userptr_submit *submit);
 void drm_userptr_commit_fence(struct drm_userptr_submit *submit,
 			      struct dma_fence *fence);

@@ -13,6 +13,7 @@
 #include <linux/tracepoint.h>
 
 #include <drm/drm_userptr.h>
+#include <drm/drm_userptr_import.h>
 
 /*
  * Addresses are those of the process, readable by who may read tracefs. Userptrs
@@ -167,7 +168,7 @@ TRACE_EVENT(drm_userptr_retry,
 		  __entry->window, drm_userptr_show_state(__entry->state))
 );
 
-/* A binding, or a part of it, has no memory. */
+/* A binding, or a part of it, has no memory. What is bound may be an import. */
 TRACE_EVENT(drm_userptr_dead,
 	TP_PROTO(const struct drm_userptr_binding *binding),
 	TP_ARGS(binding),
@@ -180,7 +181,7 @@ TRACE_EVENT(drm_userptr_dead,
 	),
 	TP_fast_assign(
 		__entry->vm = binding->vm->id;
-		__entry->userptr = binding->userptr->id;
+		__entry->userptr = drm_userptr_binding_id(binding);
 		__entry->addr = binding->addr;
 		__entry->fault_addr = binding->fault_addr;
 		__entry->err = binding->error;
@@ -201,11 +202,44 @@ TRACE_EVENT(drm_userptr_revive,
 	),
 	TP_fast_assign(
 		__entry->vm = binding->vm->id;
-		__entry->userptr = binding->userptr->id;
+		__entry->userptr = drm_userptr_binding_id(binding);
 		__entry->addr = binding->addr;
 	),
 	TP_printk("vm=%llu userptr=%llu addr=0x%llx",
 		  __entry->vm, __entry->userptr, __entry->addr)
+);
+
+/* An exporter wants the memory of a binding back, or moves it. */
+TRACE_EVENT(drm_userptr_import_invalidate,
+	TP_PROTO(const struct drm_userptr_binding *binding, bool busy),
+	TP_ARGS(binding, busy),
+	TP_STRUCT__entry(
+		__field(u64, vm)
+		__field(u64, import)
+		__field(u64, addr)
+		__field(bool, busy)
+	),
+	TP_fast_assign(
+		__entry->vm = binding->vm->id;
+		__entry->import = binding->import->id;
+		__entry->addr = binding->addr;
+		__entry->busy = busy;
+	),
+	TP_printk("vm=%llu import=%llu addr=0x%llx busy=%d",
+		  __entry->vm, __entry->import, __entry->addr, __entry->busy)
+);
+
+/* It has it: nothing that was bound reaches it any more. */
+TRACE_EVENT(drm_userptr_import_retire,
+	TP_PROTO(const struct drm_userptr_import *import),
+	TP_ARGS(import),
+	TP_STRUCT__entry(
+		__field(u64, import)
+	),
+	TP_fast_assign(
+		__entry->import = import->id;
+	),
+	TP_printk("import=%llu", __entry->import)
 );
 
 TRACE_EVENT(drm_userptr_invalidate_start,

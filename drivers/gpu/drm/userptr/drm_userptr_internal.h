@@ -14,6 +14,7 @@
 
 #include <drm/drm_userptr.h>
 #include <drm/drm_userptr_client.h>
+#include <drm/drm_userptr_import.h>
 
 /* drm_userptr_window.c: what the pages of a window are, and where */
 
@@ -381,6 +382,17 @@ drm_userptr_binding_windows(const struct drm_userptr_binding *binding)
 	drm_userptr_vm_assert_locked(vm__);				\
 	lockdep_assert_held(&(vm__)->notifier_lock);			\
 } while (0)
+
+/* drm_userptr_import.c: dma-bufs */
+
+int drm_userptr_import_wq_init(void);
+void drm_userptr_import_wq_fini(void);
+void drm_userptr_import_bind(struct drm_userptr_binding *binding);
+void drm_userptr_import_unbind(struct drm_userptr_binding *binding);
+void drm_userptr_import_forget(struct drm_userptr_binding *binding);
+int drm_userptr_import_settle(struct drm_userptr_import *import);
+int drm_userptr_import_validate(struct drm_userptr_import *import);
+bool drm_userptr_import_commit(struct drm_userptr_binding *binding);
 
 /* drm_userptr_preempt.c */
 

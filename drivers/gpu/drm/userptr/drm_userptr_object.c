@@ -252,10 +252,16 @@ static int __init drm_userptr_module_init(void)
 	if (err)
 		goto err_wait_wq;
 
+	err = drm_userptr_import_wq_init();
+	if (err)
+		goto err_preempt_wq;
+
 	drm_userptr_inject_init();
 
 	return 0;
 
+err_preempt_wq:
+	drm_userptr_preempt_wq_fini();
 err_wait_wq:
 	drm_userptr_wait_wq_fini();
 err_inval_pool:
@@ -269,6 +275,7 @@ module_init(drm_userptr_module_init);
 static void __exit drm_userptr_module_exit(void)
 {
 	drm_userptr_inject_fini();
+	drm_userptr_import_wq_fini();
 	drm_userptr_preempt_wq_fini();
 	drm_userptr_wait_wq_fini();
 	drm_userptr_inval_pool_fini();

@@ -195,6 +195,16 @@ static void drm_userptr_binding_lost(struct drm_userptr_binding *binding,
 	trace_drm_userptr_dead(binding);
 }
 
+/* All of its memory is there. */
+static void drm_userptr_binding_found(struct drm_userptr_binding *binding)
+{
+	if (!binding->dead || binding->error)
+		return;
+
+	binding->dead = false;
+	trace_drm_userptr_revive(binding);
+}
+
 /*
  * With holes allowed it does not end at the first: @binding->error says that
  * there are some, and @binding->fault_addr where the first is.
@@ -209,8 +219,11 @@ static int drm_userptr_populate_binding(struct drm_userptr_submit *submit,
 	unsigned long bit, fault_addr;
 	int err;
 
-	submit->budget = max(submit->budget, drm_userptr_budget(nr));
 	binding->error = 0;
+	if (binding->import)
+		return drm_userptr_import_settle(binding->import);
+
+	submit->budget = max(submit->budget, drm_userptr_budget(nr));
 
 	/*
 	 * An advisory look at the bits, which may be cleared while we walk: the
@@ -243,10 +256,7 @@ static int drm_userptr_populate_binding(struct drm_userptr_submit *submit,
 		}
 	}
 
-	if (binding->dead && !binding->error) {
-		binding->dead = false;
-		trace_drm_userptr_revive(binding);
-	}
+	drm_userptr_binding_found(binding);
 
 	return 0;
 }
@@ -285,23 +295,25 @@ static void drm_userptr_sort_dead(struct drm_userptr_binding *binding)
  * happens the commit finds it there. An invalidation may move one from the
  * private list, too; then it waits for the next pass.
  */
-static int drm_userptr_populate_all(struct drm_userptr_submit *submit)
+static int
+drm_userptr_for_invalidated(struct drm_userptr_submit *submit,
+			    int (*look)(struct drm_userptr_submit *submit,
+					struct drm_userptr_binding *binding))
 {
 	struct drm_userptr_vm *vm = submit->vm;
 	struct drm_userptr_binding *binding;
 	LIST_HEAD(todo);
 	int err = 0;
 
-	down_read(&vm->notifier_lock);
-	if (drm_userptr_vm_dead_changed(vm))
-		list_splice_tail_init(&vm->dead, &vm->invalidated);
+	lockdep_assert_held_read(&vm->notifier_lock);
+
 	list_splice_init(&vm->invalidated, &todo);
 	while (!list_empty(&todo)) {
 		binding = list_first_entry(&todo, typeof(*binding), vm_link);
 		list_move_tail(&binding->vm_link, &vm->invalidated);
 		up_read(&vm->notifier_lock);
 
-		err = drm_userptr_populate_binding(submit, binding);
+		err = look(submit, binding);
 
 		down_read(&vm->notifier_lock);
 		if (err)
@@ -309,9 +321,20 @@ static int drm_userptr_populate_all(struct drm_userptr_submit *submit)
 		drm_userptr_sort_dead(binding);
 	}
 	list_splice_tail(&todo, &vm->invalidated);
-	up_read(&vm->notifier_lock);
 
 	return err;
+}
+
+static int drm_userptr_populate_all(struct drm_userptr_submit *submit)
+{
+	struct drm_userptr_vm *vm = submit->vm;
+
+	guard(rwsem_read)(&vm->notifier_lock);
+
+	if (drm_userptr_vm_dead_changed(vm))
+		list_splice_tail_init(&vm->dead, &vm->invalidated);
+
+	return drm_userptr_for_invalidated(submit, drm_userptr_populate_binding);
 }
 
 /* What the job names, dead or not: it wants it. */
@@ -347,6 +370,21 @@ static int drm_userptr_populate_named(struct drm_userptr_submit *submit)
 	}
 
 	return 0;
+}
+
+/*
+ * Entries of imports that are void have to be gone first. Whose jobs are waited
+ * for may be others', too.
+ */
+static int drm_userptr_submit_wait_void(struct drm_userptr_submit *submit)
+{
+	struct drm_userptr_vm *vm = submit->vm;
+
+	/* A worker comes back, and does not keep the lock for that. */
+	if (READ_ONCE(vm->nr_void) && submit->wanted)
+		return -EAGAIN;
+
+	return wait_event_interruptible(vm->void_wq, !READ_ONCE(vm->nr_void));
 }
 
 /**
@@ -389,6 +427,10 @@ int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
 	if (err)
 		return err;
 
+	err = drm_userptr_submit_wait_void(submit);
+	if (err)
+		return err;
+
 	return vm->flags & DRM_USERPTR_VM_EXPLICIT ?
 	       drm_userptr_populate_named(submit) :
 	       drm_userptr_populate_all(submit);
@@ -424,6 +466,93 @@ int drm_userptr_submit_fault(struct drm_userptr_submit *submit)
 	return err;
 }
 EXPORT_SYMBOL_GPL(drm_userptr_submit_fault);
+
+/* Ask the exporter where its memory is, if that is an import. */
+static int drm_userptr_validate_binding(struct drm_userptr_submit *submit,
+					struct drm_userptr_binding *binding)
+{
+	int err;
+
+	if (!binding->import)
+		return 0;
+
+	err = drm_userptr_import_validate(binding->import);
+	switch (err) {
+	case 0:
+		drm_userptr_binding_found(binding);
+		return 0;
+	case -EAGAIN:
+		/* The commit will say so, and the next pass waits. */
+		return 0;
+	case -ENOMEM:
+	case -EINTR:
+	case -ERESTARTSYS:
+		return err;
+	}
+
+	drm_userptr_binding_lost(binding, err, binding->start);
+
+	return 0;
+}
+
+static int drm_userptr_validate_named(struct drm_userptr_submit *submit)
+{
+	struct drm_userptr_vm *vm = submit->vm;
+	struct drm_userptr_binding *binding;
+	int err;
+
+	list_for_each_entry(binding, &submit->bindings, submit_link) {
+		if (list_empty_careful(&binding->vm_link))
+			continue;
+		err = drm_userptr_validate_binding(submit, binding);
+		if (err)
+			return err;
+		if (!binding->error)
+			continue;
+
+		scoped_guard(rwsem_read, &vm->notifier_lock)
+			drm_userptr_sort_dead(binding);
+		if (!(vm->flags & DRM_USERPTR_VM_HOLES))
+			return binding->error;
+	}
+
+	return 0;
+}
+
+/**
+ * drm_userptr_submit_validate() - find the memory of imports
+ * @submit: the submission, after drm_userptr_submit_populate()
+ *
+ * For drivers with a &struct drm_userptr_import in the VM. Looks at what is
+ * invalidated, asks the exporters where their memory is now, and waits until it
+ * is there. Bindings that are refused get &drm_userptr_binding.error set, and
+ * are dead like a userptr without memory.
+ *
+ * An exporter may go on to add fences of %DRM_RESV_USAGE_KERNEL to the dma_resv
+ * of what is valid: the job has to depend on them, as with
+ * drm_sched_job_add_resv_dependencies().
+ *
+ * Context: process context, the VM's outer lock and the dma_resv of all imports
+ * held that are bound or, with %DRM_USERPTR_VM_EXPLICIT, named.
+ *
+ * Return: 0; -ERESTARTSYS or -EINTR if a signal came first, -ENOMEM; with
+ * %DRM_USERPTR_VM_EXPLICIT also the &drm_userptr_binding.error of what the job
+ * named. On an error everything is left to be looked at again.
+ */
+int drm_userptr_submit_validate(struct drm_userptr_submit *submit)
+{
+	struct drm_userptr_vm *vm = submit->vm;
+
+	drm_userptr_vm_assert_locked(vm);
+
+	if (vm->flags & DRM_USERPTR_VM_EXPLICIT)
+		return drm_userptr_validate_named(submit);
+
+	guard(rwsem_read)(&vm->notifier_lock);
+
+	return drm_userptr_for_invalidated(submit, drm_userptr_validate_binding);
+}
+EXPORT_SYMBOL_GPL(drm_userptr_submit_validate);
 
 static void drm_userptr_map_window(struct drm_userptr_binding *binding,
 				   struct drm_userptr_window *window,
@@ -523,7 +652,15 @@ static bool drm_userptr_map_binding(struct drm_userptr_binding *binding)
 /* The binding needs no further look; false if it does. */
 static bool drm_userptr_commit_binding(struct drm_userptr_binding *binding)
 {
-	if (!drm_userptr_map_binding(binding))
+	bool mapped;
+
+	if (!binding->import)
+		mapped = drm_userptr_map_binding(binding);
+	else if (binding->error && binding->vm->flags & DRM_USERPTR_VM_HOLES)
+		mapped = true;
+	else
+		mapped = drm_userptr_import_commit(binding);
+	if (!mapped)
 		return false;
 
 	if (binding->error)
@@ -543,6 +680,10 @@ static bool drm_userptr_commit_bindings(struct drm_userptr_submit *submit)
 
 	if (list_empty(&vm->invalidated))
 		return true;
+
+	/* What a job does not name it could still reach. */
+	if (vm->nr_void)
+		return false;
 
 	if (vm->flags & DRM_USERPTR_VM_EXPLICIT) {
 		list_for_each_entry(binding, &submit->bindings, submit_link)

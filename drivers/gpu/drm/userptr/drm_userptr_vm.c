@@ -50,6 +50,7 @@ int drm_userptr_vm_init(struct drm_userptr_vm *vm, struct device *dev,
 	vm->id = drm_userptr_new_id();
 	vm->flags = flags;
 	init_rwsem(&vm->notifier_lock);
+	init_waitqueue_head(&vm->void_wq);
 	INIT_LIST_HEAD(&vm->bindings);
 	INIT_LIST_HEAD(&vm->invalidated);
 	INIT_LIST_HEAD(&vm->dead);
@@ -186,7 +187,7 @@ err_free:
 EXPORT_SYMBOL_GPL(drm_userptr_binding_init);
 
 /**
- * drm_userptr_binding_fini() - undo drm_userptr_binding_init()
+ * drm_userptr_binding_fini() - undo drm_userptr_binding_init() or _init_import()
  * @binding: a binding that was never bound, or is unbound
  *
  * Context: process context.
@@ -194,9 +195,12 @@ EXPORT_SYMBOL_GPL(drm_userptr_binding_init);
 void drm_userptr_binding_fini(struct drm_userptr_binding *binding)
 {
 	WARN(!list_empty(&binding->vm_link), "userptr is still bound\n");
-	drm_userptr_dma_put(binding->userptr, binding->dma);
 	if (binding->vm->flags & DRM_USERPTR_VM_EXPLICIT)
 		drm_userptr_fences_fini(&binding->fences);
+	if (binding->import)
+		return;
+
+	drm_userptr_dma_put(binding->userptr, binding->dma);
 	kvfree(binding->mapped);
 	drm_userptr_account_metadata(binding->userptr,
 				     -drm_userptr_binding_bytes(binding));
@@ -205,7 +209,8 @@ EXPORT_SYMBOL_GPL(drm_userptr_binding_fini);
 
 /**
  * drm_userptr_bind() - put a binding into its VM
- * @binding: a binding that was prepared with drm_userptr_binding_init()
+ * @binding: a binding that was prepared with drm_userptr_binding_init() or
+ *           drm_userptr_binding_init_import()
  *
  * Cannot fail, so that a driver can prepare all parts of a change and then make
  * it. No page is looked at; the next submission populates and maps the binding.
@@ -221,6 +226,11 @@ void drm_userptr_bind(struct drm_userptr_binding *binding)
 	drm_userptr_vm_assert_locked(vm);
 
 	list_add_tail(&binding->bound_link, &vm->bindings);
+	if (binding->import) {
+		drm_userptr_import_bind(binding);
+		return;
+	}
+
 	mutex_lock(&userptr->lock);
 	/* Invalidations that are under way know nothing of it. */
 	binding->insert_seq = userptr->inval_seq;
@@ -281,6 +291,11 @@ void drm_userptr_unbind(struct drm_userptr_binding *binding)
 	drm_userptr_vm_assert_locked(vm);
 
 	list_del(&binding->bound_link);
+	if (binding->import) {
+		drm_userptr_import_unbind(binding);
+		return;
+	}
+
 	mutex_lock(&userptr->lock);
 	down_write(&vm->notifier_lock);
 	list_del_init(&binding->vm_link);
@@ -339,6 +354,11 @@ static u64 drm_userptr_binding_forget(struct drm_userptr_binding *binding)
 
 	/* If it is dead, that is to be found out anew. */
 	binding->error = 0;
+
+	if (binding->import) {
+		drm_userptr_import_forget(binding);
+		return vm->ops->tlb_submit(vm);
+	}
 
 	guard(mutex)(&userptr->lock);
 
