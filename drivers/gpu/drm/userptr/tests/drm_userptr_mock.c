@@ -33,7 +33,7 @@
 
 #include <kunit/device.h>
 
-#include "drm_userptr_mock.h"
+#include "drm_userptr_mock_export.h"
 
 #define USERPTR_MOCK_PRESENT	BIT_ULL(0)
 
@@ -363,7 +363,10 @@ static void userptr_mock_zap(struct drm_userptr_binding *binding, u64 addr,
 	u64 i, first = addr / PAGE_SIZE;
 	struct userptr_mock_job *job;
 
-	lockdep_assert_held(&binding->userptr->lock);
+	if (binding->userptr)
+		lockdep_assert_held(&binding->userptr->lock);
+	else
+		lockdep_assert_held_write(&vm->base.notifier_lock);
 
 	guard(spinlock)(&vm->pt_lock);
 
@@ -553,12 +556,25 @@ static bool userptr_mock_reaches(struct userptr_mock_vm *vm, dma_addr_t dma,
 	return false;
 }
 
+/* A page table must have forgotten what is to be unmapped, and a TLB, too. */
+void userptr_mock_check_unmapped(struct userptr_mock *mock, struct device *dev,
+				 dma_addr_t dma, size_t size)
+{
+	struct userptr_mock_vm *vm;
+
+	guard(rcu)();
+
+	list_for_each_entry_rcu(vm, &mock->vms, link)
+		if (vm->base.dev == dev && userptr_mock_reaches(vm, dma, size))
+			userptr_mock_violation(mock,
+					       "unmapped for DMA while the device can reach it");
+}
+
 static void userptr_mock_dma_unmap(void *data, struct device *dev,
 				   dma_addr_t dma, size_t size,
 				   enum dma_data_direction dir,
 				   unsigned long attrs)
 {
-	struct userptr_mock_vm *vm;
 	struct userptr_mock *mock;
 
 	if (dev != READ_ONCE(userptr_mock_dev))
@@ -566,15 +582,8 @@ static void userptr_mock_dma_unmap(void *data, struct device *dev,
 
 	mock = userptr_mock_of_dev;
 	atomic64_sub(size / PAGE_SIZE, &mock->dma_pages);
-	if (mock->aliased)
-		return;
-
-	guard(rcu)();
-
-	list_for_each_entry_rcu(vm, &mock->vms, link)
-		if (userptr_mock_reaches(vm, dma, size))
-			userptr_mock_violation(mock,
-					       "unmapped for DMA while the device can reach it");
+	if (!mock->aliased)
+		userptr_mock_check_unmapped(mock, dev, dma, size);
 }
 
 struct userptr_mock_probe {
@@ -800,6 +809,16 @@ struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
 	return vm;
 }
 
+void userptr_mock_binding_insert(struct userptr_mock_vm *vm,
+				 struct userptr_mock_binding *binding)
+{
+	list_add_tail(&binding->link, &vm->bindings);
+
+	guard(mutex)(&vm->lock);
+	drm_userptr_bind(&binding->base);
+	binding->bound = true;
+}
+
 struct userptr_mock_binding *
 userptr_mock_bind(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,
 		  unsigned long start, unsigned long size, u64 addr)
@@ -815,12 +834,7 @@ userptr_mock_bind(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,
 			drm_userptr_binding_init(&binding->base, &vm->base,
 						 &obj->base, start, size,
 						 addr));
-	list_add_tail(&binding->link, &vm->bindings);
-
-	mutex_lock(&vm->lock);
-	drm_userptr_bind(&binding->base);
-	binding->bound = true;
-	mutex_unlock(&vm->lock);
+	userptr_mock_binding_insert(vm, binding);
 
 	return binding;
 }
@@ -853,11 +867,46 @@ void userptr_mock_revive(struct userptr_mock_binding *binding)
 	mutex_unlock(&vm->lock);
 }
 
+/*
+ * With the dma_resv of all imports held. Jobs of this device run as soon as they
+ * are committed, so what is to depend on fences of the exporters waits for them.
+ */
+static int userptr_mock_commit(struct userptr_mock_vm *vm,
+			       struct drm_exec *exec,
+			       struct userptr_mock_job *job)
+{
+	struct drm_userptr_submit *submit = &vm->submit;
+	struct drm_gem_object *obj;
+	int err;
+
+	err = drm_userptr_submit_validate(submit);
+	if (err)
+		return err;
+
+	drm_exec_for_each_locked_object(exec, obj)
+		dma_resv_wait_timeout(obj->resv, DMA_RESV_USAGE_KERNEL, false,
+				      MAX_SCHEDULE_TIMEOUT);
+
+	/* The loop goes round. */
+	if (drm_userptr_commit_begin(submit))
+		return 0;
+
+	userptr_mock_job_add(job, vm);
+	drm_userptr_commit_fence(submit, &job->fence);
+	drm_exec_for_each_locked_object(exec, obj)
+		dma_resv_add_fence(obj->resv, &job->fence,
+				   DMA_RESV_USAGE_BOOKKEEP);
+	drm_userptr_commit_end(submit);
+
+	return 0;
+}
+
 /* A whole submission. Dead bindings are holes. */
 int userptr_mock_submit(struct userptr_mock_vm *vm,
 			struct userptr_mock_job *job)
 {
 	struct drm_userptr_submit *submit = &vm->submit;
+	struct drm_exec exec;
 	unsigned int i;
 	int err = 0;
 
@@ -875,13 +924,13 @@ int userptr_mock_submit(struct userptr_mock_vm *vm,
 		if (vm->after_populate)
 			vm->after_populate(vm);
 
-		err = drm_userptr_commit_begin(submit);
+		err = userptr_mock_exports_lock(vm->mock, &exec);
 		if (err)
-			continue;
-
-		userptr_mock_job_add(job, vm);
-		drm_userptr_commit_fence(submit, &job->fence);
-		drm_userptr_commit_end(submit);
+			break;
+		err = userptr_mock_commit(vm, &exec, job);
+		drm_exec_fini(&exec);
+		if (err)
+			break;
 	}
 	drm_userptr_submit_fini(submit);
 
@@ -1061,6 +1110,8 @@ int userptr_mock_init(struct kunit *test)
 	INIT_LIST_HEAD(&mock->objs);
 	INIT_LIST_HEAD(&mock->jobs);
 	INIT_LIST_HEAD(&mock->threads);
+	INIT_LIST_HEAD(&mock->exports);
+	INIT_LIST_HEAD(&mock->imports);
 	xa_init(&mock->iommu);
 	KUNIT_ASSERT_EQ(test, 0, drm_userptr_device_init(&mock->device));
 	mock->client = drm_userptr_client_create(&mock->device, 1,
@@ -1118,6 +1169,8 @@ void userptr_mock_exit(struct kunit *test)
 	}
 	list_for_each_entry_safe(obj, next, &mock->objs, link)
 		userptr_mock_obj_free(obj);
+	userptr_mock_imports_fini(mock);
+	userptr_mock_exports_fini(mock);
 	list_for_each_entry(vm, &mock->vms, link) {
 		if (vm->base.flags == DRM_USERPTR_VM_HOLES)
 			drm_userptr_preempt_fini(&vm->preempt);

@@ -235,6 +235,8 @@ struct userptr_mock_thread {
  * @objs: list of &userptr_mock_obj.link
  * @jobs: list of &userptr_mock_job.link
  * @threads: list of &userptr_mock_thread.link
+ * @exports: list of &userptr_mock_export.link
+ * @imports: list of &userptr_mock_import.link
  * @cur_seq: sequence number of made-up invalidations
  * @violation: the first thing that must never happen, but did
  * @aliased: the same page is mapped for more than one userptr: no check at DMA
@@ -253,6 +255,8 @@ struct userptr_mock {
 	struct list_head objs;
 	struct list_head jobs;
 	struct list_head threads;
+	struct list_head exports;
+	struct list_head imports;
 	unsigned long cur_seq;
 	const char *violation;
 	bool aliased;
@@ -308,6 +312,8 @@ userptr_mock_bind(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,
 struct userptr_mock_binding *
 userptr_mock_bind_all(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,
 		      u64 addr);
+void userptr_mock_binding_insert(struct userptr_mock_vm *vm,
+				 struct userptr_mock_binding *binding);
 void userptr_mock_unbind(struct userptr_mock_binding *binding);
 void userptr_mock_revive(struct userptr_mock_binding *binding);
 
@@ -338,6 +344,8 @@ bool userptr_mock_vm_is_running(struct userptr_mock_vm *vm);
 int userptr_mock_read(struct userptr_mock_vm *vm, u64 addr, u64 *value);
 int userptr_mock_write(struct userptr_mock_vm *vm, u64 addr, u64 value);
 struct page *userptr_mock_page(struct userptr_mock_vm *vm, u64 addr);
+void userptr_mock_check_unmapped(struct userptr_mock *mock, struct device *dev,
+				 dma_addr_t dma, size_t size);
 u64 userptr_mock_present(struct userptr_mock_vm *vm, u64 addr, u64 size);
 u64 userptr_mock_matches(struct userptr_mock_vm *vm, u64 addr, u64 size,
 			 u64 tag);

@@ -9,7 +9,7 @@
  * violation. It stops when the test lets it.
  */
 
-#include "drm_userptr_mock.h"
+#include "drm_userptr_mock_export.h"
 
 static struct userptr_mock_queue *to_mock_queue(struct drm_userptr_queue *queue)
 {
@@ -78,6 +78,7 @@ static const struct drm_userptr_queue_ops userptr_mock_queue_ops = {
 static int userptr_mock_rebind_locked(struct userptr_mock_vm *vm)
 {
 	struct drm_userptr_submit *submit = &vm->submit;
+	struct drm_exec exec;
 	int err;
 
 	lockdep_assert_held(&vm->lock);
@@ -98,12 +99,18 @@ static int userptr_mock_rebind_locked(struct userptr_mock_vm *vm)
 		if (vm->after_populate)
 			vm->after_populate(vm);
 
-		err = drm_userptr_commit_begin(submit);
+		err = userptr_mock_exports_lock(vm->mock, &exec);
 		if (err)
-			continue;
-
-		drm_userptr_commit_resume(submit, &vm->preempt);
-		drm_userptr_commit_end(submit);
+			break;
+		err = drm_userptr_submit_validate(submit);
+		if (!err && !drm_userptr_commit_begin(submit)) {
+			drm_userptr_commit_resume(submit, &vm->preempt);
+			userptr_mock_exports_add_preempt(&exec, &vm->preempt);
+			drm_userptr_commit_end(submit);
+		}
+		drm_exec_fini(&exec);
+		if (err)
+			break;
 	}
 	drm_userptr_submit_fini(submit);
 
