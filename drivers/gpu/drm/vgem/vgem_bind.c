@@ -19,33 +19,36 @@
 
 #include "vgem_drv.h"
 
+static void vgem_vma_put_vm_bo(struct vgem_vma *vma)
+{
+	if (!vma->vm_bo)
+		return;
+
+	dma_resv_lock(vma->obj->resv, NULL);
+	drm_gpuvm_bo_put(vma->vm_bo);
+	dma_resv_unlock(vma->obj->resv);
+	vma->vm_bo = NULL;
+}
+
 /* Drop a mapping that is not, or no longer, in its VM. */
 static void vgem_vma_free(struct vgem_vm *vm, struct vgem_vma *vma)
 {
-	if (vgem_vma_is_userptr(vma))
+	if (drm_gem_is_imported(vma->obj))
+		vgem_import_bind_drop(vma);
+	else if (vgem_vma_is_userptr(vma))
 		drm_userptr_binding_fini(&vma->binding);
-
-	if (vma->vm_bo) {
-		dma_resv_lock(vma->obj->resv, NULL);
-		drm_gpuvm_bo_put(vma->vm_bo);
-		dma_resv_unlock(vma->obj->resv);
-	}
+	vgem_vma_put_vm_bo(vma);
 
 	vgem_pt_release(&vm->pt, vma->base.va.addr, vma->base.va.range);
 	drm_gem_object_put(vma->obj);
 	kfree(vma);
 }
 
-static int vgem_vma_prepare_shmem(struct vgem_vm *vm, struct vgem_vma *vma)
+/* For objects that have a dma_resv of their own */
+static int vgem_vma_get_vm_bo(struct vgem_vm *vm, struct vgem_vma *vma)
 {
 	struct drm_gem_object *obj = vma->obj;
 	struct drm_gpuvm_bo *vm_bo;
-	struct sg_table *sgt;
-
-	/* Pages stay until the object goes away, as for any vgem user. */
-	sgt = drm_gem_shmem_get_pages_sgt(to_drm_gem_shmem_obj(obj));
-	if (IS_ERR(sgt))
-		return PTR_ERR(sgt);
 
 	dma_resv_lock(obj->resv, NULL);
 	vm_bo = drm_gpuvm_bo_obtain_locked(&vm->base, obj);
@@ -56,6 +59,33 @@ static int vgem_vma_prepare_shmem(struct vgem_vm *vm, struct vgem_vma *vma)
 	vma->vm_bo = vm_bo;
 
 	return 0;
+}
+
+static int vgem_vma_prepare_shmem(struct vgem_vm *vm, struct vgem_vma *vma)
+{
+	struct sg_table *sgt;
+
+	/* Pages stay until the object goes away, as for any vgem user. */
+	sgt = drm_gem_shmem_get_pages_sgt(to_drm_gem_shmem_obj(vma->obj));
+	if (IS_ERR(sgt))
+		return PTR_ERR(sgt);
+
+	return vgem_vma_get_vm_bo(vm, vma);
+}
+
+static int vgem_vma_prepare_import(struct vgem_vm *vm, struct vgem_vma *vma)
+{
+	int err;
+
+	err = vgem_vma_get_vm_bo(vm, vma);
+	if (err)
+		return err;
+
+	err = vgem_import_bind_prepare(vm, vma);
+	if (err)
+		vgem_vma_put_vm_bo(vma);
+
+	return err;
 }
 
 static int vgem_vma_prepare_userptr(struct vgem_vm *vm, struct vgem_vma *vma)
@@ -89,6 +119,8 @@ static struct vgem_vma *vgem_vma_create(struct vgem_vm *vm,
 
 	if (vgem_vma_is_userptr(vma))
 		err = vgem_vma_prepare_userptr(vm, vma);
+	else if (drm_gem_is_imported(obj))
+		err = vgem_vma_prepare_import(vm, vma);
 	else
 		err = vgem_vma_prepare_shmem(vm, vma);
 	if (err)
@@ -141,10 +173,13 @@ static void vgem_vma_insert(struct vgem_vm *vm, struct vgem_vma *vma)
 	err = drm_gpuva_insert(&vm->base, &vma->base);
 	drm_WARN_ON(vm->base.drm, err);
 
-	if (vgem_vma_is_userptr(vma)) {
+	if (vgem_vma_has_binding(vma))
 		drm_userptr_bind(&vma->binding);
+	else
+		vgem_vma_map_shmem(vm, vma);
+
+	if (vgem_vma_is_userptr(vma))
 		return;
-	}
 
 	dma_resv_lock(vma->obj->resv, NULL);
 	drm_gpuva_link(&vma->base, vma->vm_bo);
@@ -152,19 +187,19 @@ static void vgem_vma_insert(struct vgem_vm *vm, struct vgem_vma *vma)
 	drm_gpuvm_bo_put(vma->vm_bo);
 	dma_resv_unlock(vma->obj->resv);
 	vma->vm_bo = NULL;
-
-	vgem_vma_map_shmem(vm, vma);
 }
 
 /* Take a mapping out of its VM. No job may be using it. */
 static void vgem_vma_remove(struct vgem_vm *vm, struct vgem_vma *vma)
 {
-	if (vgem_vma_is_userptr(vma)) {
+	if (vgem_vma_has_binding(vma)) {
 		drm_userptr_unbind(&vma->binding);
 	} else {
 		vgem_pt_zap(&vm->pt, vma->base.va.addr, vma->base.va.range);
 		vgem_tlb_flush_wait(&vm->pt, vgem_tlb_flush_submit(&vm->pt));
+	}
 
+	if (!vgem_vma_is_userptr(vma)) {
 		dma_resv_lock(vma->obj->resv, NULL);
 		drm_gpuva_unlink(&vma->base);
 		dma_resv_unlock(vma->obj->resv);
@@ -368,8 +403,6 @@ vgem_vm_bind_object(struct drm_device *dev, struct drm_file *file,
 		err = -EPERM;
 	else if (args->offset + args->range > obj->size)
 		err = -EINVAL;
-	else if (drm_gem_is_imported(obj))
-		err = -EOPNOTSUPP;
 	else
 		return obj;
 

@@ -232,7 +232,7 @@ static void vgem_exec_revive(struct vgem_exec *exec)
 	vgem_exec_for_each_range(range, ranges, exec, op, i)
 		drm_gpuvm_for_each_va_range(va, gpuvm, range->addr,
 					    range->addr + range->size)
-			if (vgem_vma_is_userptr(to_vgem_vma(va)))
+			if (vgem_vma_has_binding(to_vgem_vma(va)))
 				drm_userptr_binding_revive(&to_vgem_vma(va)->binding);
 }
 
@@ -258,7 +258,7 @@ static int vgem_exec_check_dead(struct vgem_exec *exec)
 			struct vgem_vma *vma = to_vgem_vma(va);
 			struct drm_userptr_binding *binding = &vma->binding;
 
-			if (!vgem_vma_is_userptr(vma) || !binding->error)
+			if (!vgem_vma_has_binding(vma) || !binding->error)
 				continue;
 
 			/* It may lie beside, in the same window. */
@@ -316,6 +316,32 @@ static int vgem_exec_fault(struct vgem_exec *exec,
 	return err ?: queue->killed ? -ENOENT : 0;
 }
 
+/* With all dma_resv held: publish the job, or have the loop go round. */
+static int vgem_exec_commit(struct vgem_exec *exec,
+			    struct drm_userptr_submit *submit,
+			    struct drm_gpuvm_exec *vm_exec)
+{
+	struct vgem_vm *vm = exec->queue->vm;
+	int err;
+
+	err = drm_userptr_submit_validate(submit) ?:
+	      vgem_exec_check_dead(exec) ?:
+	      vgem_import_sync(vm_exec, vm->long_running ? NULL : exec->job);
+	if (err)
+		return err;
+
+	if (drm_userptr_commit_begin(submit))
+		return 0;
+
+	if (vm->long_running)
+		vgem_exec_publish_long_running(exec, submit, vm_exec);
+	else
+		vgem_exec_publish(exec, submit, vm_exec);
+	drm_userptr_commit_end(submit);
+
+	return 0;
+}
+
 static int vgem_exec_submit(struct vgem_exec *exec)
 {
 	struct vgem_vm *vm = exec->queue->vm;
@@ -364,16 +390,10 @@ static int vgem_exec_submit(struct vgem_exec *exec)
 		if (err)
 			break;
 
-		err = drm_userptr_commit_begin(&submit);
-		if (!err) {
-			if (vm->long_running)
-				vgem_exec_publish_long_running(exec, &submit,
-							       &vm_exec);
-			else
-				vgem_exec_publish(exec, &submit, &vm_exec);
-			drm_userptr_commit_end(&submit);
-		}
+		err = vgem_exec_commit(exec, &submit, &vm_exec);
 		drm_gpuvm_exec_unlock(&vm_exec);
+		if (err)
+			break;
 	}
 	drm_userptr_submit_fini(&submit);
 

@@ -161,7 +161,7 @@ struct vgem_vm {
  *	business, not a dma_resv's.
  * @obj: what is mapped; holds a reference
  * @vm_bo: reference held until the mapping is linked, ordinary objects only
- * @binding: for userptrs
+ * @binding: for userptrs and for what is imported
  * @writable: the engine may write
  */
 struct vgem_vma {
@@ -183,6 +183,13 @@ static inline struct vgem_vma *to_vgem_vma(struct drm_gpuva *va)
 }
 
 bool vgem_vma_is_userptr(const struct vgem_vma *vma);
+
+/* Is it for the helpers to look at? */
+static inline bool vgem_vma_has_binding(const struct vgem_vma *vma)
+{
+	return vma->binding.vm;
+}
+
 struct vgem_vm *vgem_vm_lookup(struct vgem_gpu_file *gpu, u32 id);
 void vgem_vm_put(struct vgem_vm *vm);
 
@@ -301,6 +308,12 @@ void vgem_longrun_commit(struct vgem_vm *vm, struct drm_userptr_submit *submit,
 /* vgem_user_fence.c: waiting for what an engine stores */
 
 void vgem_user_fence_wake(void);
+
+/* vgem_import.c: buffer objects of others */
+
+int vgem_import_bind_prepare(struct vgem_vm *vm, struct vgem_vma *vma);
+void vgem_import_bind_drop(struct vgem_vma *vma);
+int vgem_import_sync(struct drm_gpuvm_exec *vm_exec, struct vgem_job *job);
 
 /* vgem_engine.c: what the engine does */
 

@@ -195,12 +195,15 @@ static int vgem_longrun_rebind_locked(struct vgem_vm *vm)
 		if (err)
 			break;
 
-		err = drm_userptr_commit_begin(&submit);
-		if (!err) {
+		err = drm_userptr_submit_validate(&submit) ?:
+		      vgem_import_sync(&vm_exec, NULL);
+		if (!err && !drm_userptr_commit_begin(&submit)) {
 			vgem_longrun_commit(vm, &submit, &vm_exec);
 			drm_userptr_commit_end(&submit);
 		}
 		drm_gpuvm_exec_unlock(&vm_exec);
+		if (err)
+			break;
 	}
 	drm_userptr_submit_fini(&submit);
 
