@@ -30,9 +30,11 @@ struct task_struct;
 struct drm_userptr_binding;
 struct drm_userptr_client;
 struct drm_userptr_dma;
+struct drm_userptr_export;
 struct drm_userptr_import;
 struct drm_userptr_ledger;
 struct drm_userptr_preempt_fence;
+struct drm_userptr_remote;
 struct drm_userptr_vm;
 
 /**
@@ -54,10 +56,10 @@ struct drm_userptr_vm;
 /**
  * DRM_USERPTR_PIN - the pages stay
  *
- * For drm_userptr_init(). Pages are pinned at once and for as long as the
- * userptr lives, and count against RLIMIT_MEMLOCK. Nothing is ever invalidated;
- * after munmap() the device still has the old pages, and it never sees what is
- * mapped at the address later.
+ * For drm_userptr_init(). Pages are pinned at once and count against
+ * RLIMIT_MEMLOCK. Nothing that is bound is ever invalidated; after munmap() the
+ * device still has the old pages, as long as it is bound, and it never sees what
+ * is mapped at the address later.
  */
 #define DRM_USERPTR_PIN		BIT(1)
 
@@ -135,8 +137,8 @@ struct drm_userptr_inval {
  */
 struct drm_userptr {
 	/**
-	 * @notifier: tells when the mm takes pages of the range away; not used
-	 * with %DRM_USERPTR_PIN
+	 * @notifier: tells when the mm takes pages of the range away, or with
+	 * %DRM_USERPTR_PIN when it forgets them
 	 */
 	struct mmu_interval_notifier notifier;
 	/** @mm: whose memory; constant, holds a reference (mmgrab) */
@@ -211,6 +213,18 @@ struct drm_userptr {
 	struct drm_userptr_inval inval;
 	/** @inval_inuse: @inval is on its way */
 	bool inval_inuse;
+	/** @export: its dma-buf, if there is one */
+	struct drm_userptr_export *export;
+
+	/**
+	 * @detached: with %DRM_USERPTR_PIN, the process has unmapped the range or
+	 * a part of it. Set once, by the notifier callback; read without a lock.
+	 */
+	bool detached;
+	/** @unpinned: nothing is pinned any more; the worker's, then fini's */
+	bool unpinned;
+	/** @detach_work: gives up the pins when nobody needs them */
+	struct work_struct detach_work;
 };
 
 /**
@@ -291,6 +305,11 @@ struct drm_userptr_binding {
 	unsigned long fault_addr;
 	/** @dead: for traces: @error was found; under the VM's outer lock */
 	bool dead;
+	/**
+	 * @remote_serial: the last submission that found @error in another
+	 * process; under the VM's outer lock
+	 */
+	u64 remote_serial;
 
 	/** @fences: jobs that name this binding, with %DRM_USERPTR_VM_EXPLICIT */
 	struct drm_userptr_fences fences;
@@ -439,6 +458,8 @@ struct drm_userptr_vm {
 	unsigned int nr_void;
 	/** @void_wq: woken when @nr_void becomes zero */
 	wait_queue_head_t void_wq;
+	/** @submit_serial: number of the last submission, under the outer lock */
+	u64 submit_serial;
 	/** @fences: committed jobs */
 	struct drm_userptr_fences fences;
 	/** @stats: what happened so far */
@@ -515,6 +536,26 @@ static inline bool drm_userptr_vm_owned(const struct drm_userptr_vm *vm)
 }
 
 /**
+ * struct drm_userptr_remote_result - what was found in another process
+ *
+ * Private to the helper.
+ */
+struct drm_userptr_remote_result {
+	/** @id: of the userptr, or 0 */
+	u64 id;
+	/** @start: of the binding */
+	unsigned long start;
+	/** @end: of the binding */
+	unsigned long end;
+	/** @err: -EFAULT or -EPERM, or 0 */
+	int err;
+	/** @fault_addr: CPU address that @err is about */
+	unsigned long fault_addr;
+	/** @windows: how many were populated, and not counted yet */
+	unsigned long windows;
+};
+
+/**
  * struct drm_userptr_submit - one submission, from first try to commit
  *
  * On the stack of the submitting ioctl; protected by the VM's outer lock.
@@ -545,6 +586,12 @@ struct drm_userptr_submit {
 	unsigned long fault_refused;
 	/** @fault_write: a write fault */
 	bool fault_write;
+	/** @serial: its number in the VM */
+	u64 serial;
+	/** @remote: pages of another process to wait for, or NULL */
+	struct drm_userptr_remote *remote;
+	/** @remote_result: what came of the last time */
+	struct drm_userptr_remote_result remote_result;
 	/**
 	 * @wanted: how many are still interested, or NULL if the caller is;
 	 * with nobody left the submission is given up

@@ -14,6 +14,7 @@
 
 #include <drm/drm_userptr.h>
 #include <drm/drm_userptr_client.h>
+#include <drm/drm_userptr_export.h>
 #include <drm/drm_userptr_import.h>
 
 /* drm_userptr_window.c: what the pages of a window are, and where */
@@ -309,6 +310,42 @@ static inline bool drm_userptr_pinned(const struct drm_userptr *userptr)
 	return userptr->flags & DRM_USERPTR_PIN;
 }
 
+/* drm_userptr_detach.c: pinned ones that are unmapped */
+
+extern const struct mmu_interval_notifier_ops drm_userptr_detach_ops;
+
+int drm_userptr_detach_wq_init(void);
+void drm_userptr_detach_wq_fini(void);
+void drm_userptr_detach_init(struct drm_userptr *userptr);
+void drm_userptr_detach_continue(struct drm_userptr *userptr);
+void drm_userptr_detach_fini(struct drm_userptr *userptr);
+
+/* drm_userptr_export.c: userptrs as dma-bufs */
+
+struct dma_buf *drm_userptr_export_get(struct drm_userptr *userptr);
+bool drm_userptr_export_revoke(struct dma_buf *dmabuf);
+
+/* drm_userptr_remote.c: userptrs of other processes */
+
+int drm_userptr_remote_populate(struct drm_userptr_submit *submit,
+				struct drm_userptr_binding *binding);
+int drm_userptr_remote_wait(struct drm_userptr_submit *submit);
+
+/* drm_userptr_submit.c */
+
+int drm_userptr_populate_range(struct drm_userptr *userptr,
+			       struct drm_userptr_dma *dma,
+			       unsigned long start, unsigned long end,
+			       unsigned long refused, bool holes,
+			       unsigned long *windows,
+			       unsigned long *fault_addr);
+int drm_userptr_submit_check(struct drm_userptr_submit *submit);
+void drm_userptr_binding_lost(struct drm_userptr_binding *binding, int err,
+			      unsigned long fault_addr);
+void drm_userptr_binding_found(struct drm_userptr_binding *binding);
+bool drm_userptr_window_is_hole(struct drm_userptr *userptr,
+				unsigned long index);
+
 /* drm_userptr_wait.c */
 
 int drm_userptr_wait_wq_init(void);
@@ -316,6 +353,7 @@ void drm_userptr_wait_wq_fini(void);
 void drm_userptr_wait_init(struct drm_userptr *userptr);
 void drm_userptr_wait_fini(struct drm_userptr *userptr);
 int drm_userptr_read_begin(struct drm_userptr *userptr, unsigned long *seq);
+void drm_userptr_wait_queue(struct work_struct *work);
 
 /* drm_userptr_ledger.c */
 

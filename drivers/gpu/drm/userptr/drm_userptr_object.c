@@ -149,6 +149,7 @@ int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 	userptr->id = drm_userptr_new_id();
 	mutex_init(&userptr->populate_lock);
 	drm_userptr_wait_init(userptr);
+	drm_userptr_detach_init(userptr);
 	mutex_init(&userptr->lock);
 	xa_init_flags(&userptr->leaves, XA_FLAGS_ACCOUNT);
 	INIT_LIST_HEAD(&userptr->dmas);
@@ -167,14 +168,19 @@ int drm_userptr_init(struct drm_userptr *userptr, struct device *dev,
 	userptr->mm = current->mm;
 
 	/* Callbacks can come from here on: everything above is set up. */
-	if (drm_userptr_pinned(userptr))
+	err = drm_userptr_should_fail() ? -ENOMEM :
+	      mmu_interval_notifier_insert(&userptr->notifier, current->mm,
+					   addr, size,
+					   drm_userptr_pinned(userptr) ?
+					   &drm_userptr_detach_ops :
+					   &drm_userptr_notifier_ops);
+	if (!err && drm_userptr_pinned(userptr)) {
 		err = drm_userptr_pin(userptr);
-	else if (drm_userptr_should_fail())
-		err = -ENOMEM;
-	else
-		err = mmu_interval_notifier_insert(&userptr->notifier,
-						   current->mm, addr, size,
-						   &drm_userptr_notifier_ops);
+		if (err) {
+			mmu_interval_notifier_remove(&userptr->notifier);
+			drm_userptr_detach_fini(userptr);
+		}
+	}
 	if (err) {
 		drm_userptr_free(userptr);
 		return err;
@@ -209,6 +215,8 @@ void drm_userptr_fini(struct drm_userptr *userptr)
 	trace_drm_userptr_destroy(userptr);
 
 	if (drm_userptr_pinned(userptr)) {
+		mmu_interval_notifier_remove(&userptr->notifier);
+		drm_userptr_detach_fini(userptr);
 		drm_userptr_unpin(userptr);
 		drm_userptr_free(userptr);
 		return;
@@ -256,10 +264,16 @@ static int __init drm_userptr_module_init(void)
 	if (err)
 		goto err_preempt_wq;
 
+	err = drm_userptr_detach_wq_init();
+	if (err)
+		goto err_import_wq;
+
 	drm_userptr_inject_init();
 
 	return 0;
 
+err_import_wq:
+	drm_userptr_import_wq_fini();
 err_preempt_wq:
 	drm_userptr_preempt_wq_fini();
 err_wait_wq:
@@ -275,6 +289,7 @@ module_init(drm_userptr_module_init);
 static void __exit drm_userptr_module_exit(void)
 {
 	drm_userptr_inject_fini();
+	drm_userptr_detach_wq_fini();
 	drm_userptr_import_wq_fini();
 	drm_userptr_preempt_wq_fini();
 	drm_userptr_wait_wq_fini();

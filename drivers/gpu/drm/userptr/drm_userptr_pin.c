@@ -4,11 +4,11 @@
  */
 
 /*
- * Pinned userptrs (%DRM_USERPTR_PIN): the pages stay where they are until the
- * userptr goes away, whatever the process does to its mappings. There is no
- * notifier and nothing is ever invalidated: all windows are valid from the
- * start. In return the pages count as locked memory, and what the process maps
- * anew at the same address the device does not see.
+ * Pinned userptrs (%DRM_USERPTR_PIN): the pages stay where they are, whatever the
+ * process does to its mappings, until the userptr goes away or what becomes of
+ * them in drm_userptr_detach.c. Nothing is ever invalidated: all windows are
+ * valid from the start. In return the pages count as locked memory, and what the
+ * process maps anew at the same address the device does not see.
  */
 
 #include <linux/mm.h>
@@ -125,7 +125,8 @@ static void drm_userptr_unpin_windows(struct drm_userptr *userptr)
 
 	drm_userptr_for_each_window(window, userptr, index, userptr->start,
 				    userptr->end) {
-		if (window->state != DRM_USERPTR_VALID)
+		if (window->state != DRM_USERPTR_VALID &&
+		    window->state != DRM_USERPTR_DYING)
 			continue;
 
 		drm_userptr_unpin_runs(drm_userptr_window_runs(window),
@@ -137,9 +138,16 @@ static void drm_userptr_unpin_windows(struct drm_userptr *userptr)
 	}
 }
 
-/* Give back what drm_userptr_pin() took. Dirties pages, which sleeps. */
+/*
+ * Give back what drm_userptr_pin() took, once. Dirties pages, which sleeps.
+ * Nothing is bound, nor will be.
+ */
 void drm_userptr_unpin(struct drm_userptr *userptr)
 {
+	if (userptr->unpinned)
+		return;
+
+	userptr->unpinned = true;
 	drm_userptr_unpin_windows(userptr);
 	account_locked_vm(userptr->mm, drm_userptr_pages(userptr), false);
 }

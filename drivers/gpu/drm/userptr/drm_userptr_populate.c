@@ -427,6 +427,10 @@ int drm_userptr_populate(struct drm_userptr *userptr,
 	window = drm_userptr_window_get(userptr, index);
 	if (IS_ERR(window))
 		err = PTR_ERR(window);
+	/* All were valid at first: the pins were given up. */
+	else if (!drm_userptr_window_valid(userptr, index) &&
+		 drm_userptr_pinned(userptr))
+		err = -EFAULT;
 	else if (!drm_userptr_window_valid(userptr, index))
 		err = __drm_userptr_populate(userptr, dma, window, index,
 					     refused, fault_addr);

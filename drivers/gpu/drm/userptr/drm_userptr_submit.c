@@ -81,6 +81,7 @@ void drm_userptr_submit_init(struct drm_userptr_submit *submit,
 		.budget = drm_userptr_budget(0),
 		.holds = RB_ROOT,
 		.fault_refused = ULONG_MAX,
+		.serial = ++vm->submit_serial,
 	};
 	INIT_LIST_HEAD(&submit->bindings);
 }
@@ -126,7 +127,7 @@ void drm_userptr_submit_fini(struct drm_userptr_submit *submit)
 EXPORT_SYMBOL_GPL(drm_userptr_submit_fini);
 
 /* May the submission go on? Asked between steps of at most one window. */
-static int drm_userptr_submit_check(struct drm_userptr_submit *submit)
+int drm_userptr_submit_check(struct drm_userptr_submit *submit)
 {
 	if (signal_pending(current))
 		return -ERESTARTSYS;
@@ -183,8 +184,8 @@ static int drm_userptr_submit_step(struct drm_userptr_submit *submit,
 }
 
 /* No memory at an address, or none that may be used. The first one counts. */
-static void drm_userptr_binding_lost(struct drm_userptr_binding *binding,
-				     int err, unsigned long fault_addr)
+void drm_userptr_binding_lost(struct drm_userptr_binding *binding, int err,
+			      unsigned long fault_addr)
 {
 	if (binding->error)
 		return;
@@ -196,7 +197,7 @@ static void drm_userptr_binding_lost(struct drm_userptr_binding *binding,
 }
 
 /* All of its memory is there. */
-static void drm_userptr_binding_found(struct drm_userptr_binding *binding)
+void drm_userptr_binding_found(struct drm_userptr_binding *binding)
 {
 	if (!binding->dead || binding->error)
 		return;
@@ -222,6 +223,8 @@ static int drm_userptr_populate_binding(struct drm_userptr_submit *submit,
 	binding->error = 0;
 	if (binding->import)
 		return drm_userptr_import_settle(binding->import);
+	if (userptr->mm != vm->mm)
+		return drm_userptr_remote_populate(submit, binding);
 
 	submit->budget = max(submit->budget, drm_userptr_budget(nr));
 
@@ -402,8 +405,9 @@ static int drm_userptr_submit_wait_void(struct drm_userptr_submit *submit)
  * Context: process context, the VM's outer lock held, no dma_resv, no mmap
  * lock. Faults in user memory.
  *
- * Return: 0; -EBUSY if a fault handler in user space has to run first: drop the
- * VM's outer lock, call drm_userptr_submit_fault(), take the lock again and go
+ * Return: 0; -EBUSY if a fault handler in user space has to run first, or if it
+ * is memory of another process, see drm_userptr_from_dma_buf(): drop the VM's
+ * outer lock, call drm_userptr_submit_fault(), take the lock again and go
  * round, or with %DRM_USERPTR_VM_EXPLICIT begin anew, as bindings may be gone;
  * -EAGAIN if the budget is used up, -ERESTARTSYS or -EINTR if a signal came
  * first, -ECANCELED if this is for queues that are all killed, -ENOMEM; with
@@ -438,20 +442,24 @@ int drm_userptr_submit_populate(struct drm_userptr_submit *submit)
 EXPORT_SYMBOL_GPL(drm_userptr_submit_populate);
 
 /**
- * drm_userptr_submit_fault() - wait for a fault handler in user space
+ * drm_userptr_submit_fault() - wait for a fault handler or another process
  * @submit: a submission for which drm_userptr_submit_populate() returned -EBUSY
  *
  * Must be called then, whether the submission goes on or not.
  *
  * Context: process context, no locks held: the handler may need them.
  *
- * Return: 0, also if the handler did not help: then populate will say so;
- * -ERESTARTSYS if a signal came first, -ENOMEM.
+ * Return: 0, also if that did not help: then populate will say so; -ERESTARTSYS
+ * if a signal came first, -ENOMEM, -EAGAIN if another process changes its memory
+ * too often.
  */
 int drm_userptr_submit_fault(struct drm_userptr_submit *submit)
 {
 	struct mm_struct *mm = submit->fault_mm;
 	int err;
+
+	if (submit->remote)
+		return drm_userptr_remote_wait(submit);
 
 	submit->fault_mm = NULL;
 	err = drm_userptr_fault(mm, submit->fault_start, submit->fault_end,
@@ -582,15 +590,10 @@ static void drm_userptr_map_window(struct drm_userptr_binding *binding,
 }
 
 /* Was there no memory when last looked at, with nothing heard since? */
-static bool drm_userptr_is_hole(struct drm_userptr_binding *binding,
-				unsigned long index)
+bool drm_userptr_window_is_hole(struct drm_userptr *userptr, unsigned long index)
 {
-	struct drm_userptr *userptr = binding->userptr;
 	struct drm_userptr_window *window;
 	u32 state;
-
-	if (!(binding->vm->flags & DRM_USERPTR_VM_HOLES) || !binding->error)
-		return false;
 
 	window = drm_userptr_window_lookup(userptr, index);
 	state = window ? READ_ONCE(window->state) : DRM_USERPTR_STALE;
@@ -598,6 +601,13 @@ static bool drm_userptr_is_hole(struct drm_userptr_binding *binding,
 	/* What the owner took along is not looked at, nor heard of any more. */
 	return state == DRM_USERPTR_HOLE ||
 	       (state == DRM_USERPTR_STALE && !atomic_read(&userptr->mm->mm_users));
+}
+
+static bool drm_userptr_is_hole(struct drm_userptr_binding *binding,
+				unsigned long index)
+{
+	return binding->vm->flags & DRM_USERPTR_VM_HOLES && binding->error &&
+	       drm_userptr_window_is_hole(binding->userptr, index);
 }
 
 /* Why a commit cannot use a window, as far as that can still be seen */
@@ -780,6 +790,57 @@ void drm_userptr_commit_end(struct drm_userptr_submit *submit)
 }
 EXPORT_SYMBOL_GPL(drm_userptr_commit_end);
 
+/*
+ * Populate a range, a window after the other, for a device if @dma is not NULL.
+ * Returns what drm_userptr_probe() does, and how many windows that were. With
+ * @holes it does not end at the first -EFAULT or -EPERM, but returns that one.
+ */
+int drm_userptr_populate_range(struct drm_userptr *userptr,
+			       struct drm_userptr_dma *dma,
+			       unsigned long start, unsigned long end,
+			       unsigned long refused, bool holes,
+			       unsigned long *windows,
+			       unsigned long *fault_addr)
+{
+	unsigned long index = drm_userptr_window_index(start);
+	unsigned long last = drm_userptr_window_index(end - 1);
+	struct drm_userptr_submit submit = {
+		.budget = drm_userptr_budget(last - index + 1),
+		.holds = RB_ROOT,
+		.fault_refused = refused,
+	};
+	unsigned long addr;
+	int err = 0, lost = 0;
+
+	*windows = 0;
+	while (index <= last) {
+		if (drm_userptr_window_valid(userptr, index) &&
+		    (!dma || drm_userptr_dma_mapped(userptr, dma, index))) {
+			index++;
+			continue;
+		}
+
+		err = drm_userptr_submit_step(&submit, userptr, dma, index,
+					      &addr);
+		if (err == -EBUSY)
+			err = drm_userptr_submit_fault(&submit);
+		else if (!err)
+			++*windows, index++;
+
+		if ((err == -EFAULT || err == -EPERM) && !lost) {
+			lost = err;
+			*fault_addr = addr;
+		}
+		if (err < 0 && !(holes && err == lost))
+			break;
+		if (err < 0)
+			index++;
+	}
+	drm_userptr_hold_release(&submit);
+
+	return err < 0 && err != lost ? err : lost;
+}
+
 /**
  * drm_userptr_probe() - can the range be populated now?
  * @userptr: the userptr
@@ -795,27 +856,10 @@ EXPORT_SYMBOL_GPL(drm_userptr_commit_end);
  */
 int drm_userptr_probe(struct drm_userptr *userptr, unsigned long *fault_addr)
 {
-	unsigned long index = drm_userptr_window_index(userptr->start);
-	unsigned long last = drm_userptr_window_index(userptr->end - 1);
-	struct drm_userptr_submit submit = {
-		.budget = drm_userptr_budget(last - index + 1),
-		.holds = RB_ROOT,
-		.fault_refused = ULONG_MAX,
-	};
-	int err = 0;
+	unsigned long windows;
 
-	while (index <= last) {
-		err = drm_userptr_submit_step(&submit, userptr, NULL, index,
-					      fault_addr);
-		if (err == -EBUSY)
-			err = drm_userptr_submit_fault(&submit);
-		else if (!err)
-			index++;
-		if (err < 0)
-			break;
-	}
-	drm_userptr_hold_release(&submit);
-
-	return err < 0 ? err : 0;
+	return drm_userptr_populate_range(userptr, NULL, userptr->start,
+					  userptr->end, ULONG_MAX, false,
+					  &windows, fault_addr);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_probe);

@@ -315,6 +315,9 @@ void drm_userptr_unbind(struct drm_userptr_binding *binding)
 		       mutex_lock(&userptr->lock));
 	drm_userptr_inval_leave(binding);
 	mutex_unlock(&userptr->lock);
+
+	if (READ_ONCE(userptr->detached))
+		drm_userptr_detach_continue(userptr);
 }
 EXPORT_SYMBOL_GPL(drm_userptr_unbind);
 

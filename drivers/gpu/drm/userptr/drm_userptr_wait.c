@@ -54,6 +54,12 @@ void drm_userptr_wait_wq_fini(void)
 	destroy_workqueue(drm_userptr_wait_wq);
 }
 
+/* Whatever else may take long, and somebody waits for who can be interrupted. */
+void drm_userptr_wait_queue(struct work_struct *work)
+{
+	queue_work(drm_userptr_wait_wq, work);
+}
+
 static void drm_userptr_wait_work(struct work_struct *work)
 {
 	struct drm_userptr *userptr =
@@ -109,7 +115,7 @@ int drm_userptr_read_begin(struct drm_userptr *userptr, unsigned long *seq)
 	if (completion_done(&userptr->wait_done) &&
 	    mmu_interval_check_retry(&userptr->notifier, userptr->read_seq)) {
 		reinit_completion(&userptr->wait_done);
-		queue_work(drm_userptr_wait_wq, &userptr->wait_work);
+		drm_userptr_wait_queue(&userptr->wait_work);
 	}
 
 	left = wait_for_completion_interruptible_timeout(&userptr->wait_done,
