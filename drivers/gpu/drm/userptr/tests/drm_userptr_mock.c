@@ -33,6 +33,8 @@
 
 #include <kunit/device.h>
 
+#include <drm/drm_userptr_export.h>
+
 #include "drm_userptr_mock_export.h"
 
 #define USERPTR_MOCK_PRESENT	BIT_ULL(0)
@@ -264,6 +266,7 @@ userptr_mock_thread_start(struct userptr_mock *mock, long (*fn)(void *arg),
 	if (IS_ERR(task))
 		mmput(thread->mm);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(mock->test, task);
+	thread->task = task;
 	list_add_tail(&thread->link, &mock->threads);
 
 	return thread;
@@ -752,6 +755,7 @@ userptr_mock_obj_new(struct userptr_mock *mock, unsigned long addr,
 	obj = kunit_kzalloc(mock->test, sizeof(*obj), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(mock->test, obj);
 	obj->mock = mock;
+	init_completion(&obj->release);
 	obj->base.client = mock->client;
 	KUNIT_ASSERT_EQ(mock->test, 0,
 			drm_userptr_init(&obj->base, mock->dev, addr, size,
@@ -761,15 +765,78 @@ userptr_mock_obj_new(struct userptr_mock *mock, unsigned long addr,
 	return obj;
 }
 
+static void userptr_mock_obj_release(struct drm_userptr *userptr)
+{
+	struct userptr_mock_obj *obj = container_of(userptr, typeof(*obj), base);
+
+	obj->released++;
+	complete(&obj->release);
+}
+
+/* True as soon as the dma-buf is released, whoever has the last reference. */
+bool userptr_mock_obj_released(struct userptr_mock_obj *obj)
+{
+	return wait_for_completion_timeout(&obj->release, USERPTR_MOCK_SOON);
+}
+
+struct dma_buf *userptr_mock_obj_export(struct userptr_mock_obj *obj)
+{
+	struct dma_buf *dmabuf;
+
+	dmabuf = drm_userptr_export(&obj->base, THIS_MODULE, O_RDWR,
+				    userptr_mock_obj_release);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(obj->mock->test, dmabuf);
+	obj->dmabuf = dmabuf;
+
+	return dmabuf;
+}
+
+void userptr_mock_obj_unexport(struct userptr_mock_obj *obj)
+{
+	dma_buf_put(obj->dmabuf);
+	obj->dmabuf = NULL;
+	/* A kernel thread's last reference is dropped by a worker. */
+	flush_delayed_fput();
+	KUNIT_EXPECT_TRUE(obj->mock->test, userptr_mock_obj_released(obj));
+}
+
 void userptr_mock_obj_free(struct userptr_mock_obj *obj)
 {
 	list_del(&obj->link);
+	/* What still revokes it has a reference, too. */
+	flush_work(&obj->base.detach_work);
+	if (obj->dmabuf)
+		userptr_mock_obj_unexport(obj);
 	drm_userptr_fini(&obj->base);
 }
 
 struct userptr_mock_vm *userptr_mock_vm_new(struct userptr_mock *mock)
 {
 	return userptr_mock_vm_new_on(mock, mock->dev, 0);
+}
+
+KUNIT_DEFINE_ACTION_WRAPPER(userptr_mock_mmput, mmput, struct mm_struct *);
+
+/* A VM of another process */
+struct userptr_mock_vm *
+userptr_mock_vm_new_elsewhere(struct userptr_mock *mock, struct device *dev,
+			      u32 flags)
+{
+	struct mm_struct *mm = current->mm, *other;
+	struct kunit *test = mock->test;
+	struct userptr_mock_vm *vm;
+
+	kthread_unuse_mm(mm);
+	vm = userptr_mock_vm_new_on(mock, dev, flags);
+	other = current->mm;
+	kthread_unuse_mm(other);
+	kthread_use_mm(mm);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, userptr_mock_mmput,
+						  other));
+	KUNIT_ASSERT_PTR_NE(test, vm->base.mm, mm);
+
+	return vm;
 }
 
 struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
@@ -918,6 +985,14 @@ int userptr_mock_submit(struct userptr_mock_vm *vm,
 		drm_userptr_submit_add(submit, &vm->named[i]->base);
 	drm_userptr_until_valid(submit) {
 		err = drm_userptr_submit_populate(submit);
+		if (err == -EBUSY) {
+			mutex_unlock(&vm->lock);
+			err = drm_userptr_submit_fault(submit);
+			mutex_lock(&vm->lock);
+			if (err)
+				break;
+			continue;
+		}
 		if (err)
 			break;
 
@@ -1023,6 +1098,9 @@ bool userptr_mock_invalidate_at(struct userptr_mock_obj *obj,
 
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, notifier->mm,
 				start, end);
+
+	if (notifier->ops->invalidate)
+		return notifier->ops->invalidate(notifier, &range, cur_seq);
 
 	if (blockable) {
 		range.flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;

@@ -45,10 +45,16 @@ struct userptr_mock;
  * @mock: the device
  * @finish: second pass of an invalidation that userptr_mock_invalidate() began
  * @later: those of invalidations that it began after that, in order
+ * @dmabuf: what it is exported as, or NULL; a reference is the test's
+ * @released: how often that was released
+ * @release: completed each time
  * @link: in &userptr_mock.objs
  */
 struct userptr_mock_obj {
 	struct drm_userptr base;
+	struct dma_buf *dmabuf;
+	unsigned int released;
+	struct completion release;
 	struct userptr_mock *mock;
 	struct mmu_interval_notifier_finish *finish;
 	struct mmu_interval_notifier_finish *later[3];
@@ -211,6 +217,7 @@ struct userptr_mock_file {
  * @fn: what it does
  * @arg: for @fn
  * @mm: the process, with a reference
+ * @task: the thread; until @done is complete
  * @ret: what @fn returned
  * @done: completed when @fn returned
  * @link: in &userptr_mock.threads
@@ -220,6 +227,7 @@ struct userptr_mock_thread {
 	long (*fn)(void *arg);
 	void *arg;
 	struct mm_struct *mm;
+	struct task_struct *task;
 	long ret;
 	struct completion done;
 	struct list_head link;
@@ -272,6 +280,10 @@ void userptr_mock_suite_exit(struct kunit_suite *suite);
 int userptr_mock_init(struct kunit *test);
 void userptr_mock_exit(struct kunit *test);
 
+struct dma_buf *userptr_mock_obj_export(struct userptr_mock_obj *obj);
+void userptr_mock_obj_unexport(struct userptr_mock_obj *obj);
+bool userptr_mock_obj_released(struct userptr_mock_obj *obj);
+
 /* The process */
 unsigned long userptr_mock_mmap(struct userptr_mock *mock, unsigned long size);
 void userptr_mock_remap(struct userptr_mock *mock, unsigned long addr,
@@ -306,6 +318,9 @@ struct device *userptr_mock_dev_new(struct userptr_mock *mock, const char *name)
 struct userptr_mock_vm *userptr_mock_vm_new_on(struct userptr_mock *mock,
 					       struct device *dev, u32 flags);
 struct userptr_mock_vm *userptr_mock_vm_new(struct userptr_mock *mock);
+struct userptr_mock_vm *
+userptr_mock_vm_new_elsewhere(struct userptr_mock *mock, struct device *dev,
+			      u32 flags);
 struct userptr_mock_binding *
 userptr_mock_bind(struct userptr_mock_vm *vm, struct userptr_mock_obj *obj,
 		  unsigned long start, unsigned long size, u64 addr);

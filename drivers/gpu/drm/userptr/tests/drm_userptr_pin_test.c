@@ -104,6 +104,8 @@ static void pin_interrupted(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, userptr);
 	userptr_mock_fill(mock, addr, SZ_4M, TAG);
 	before = current->mm->locked_vm;
+	/* Later ones need not wait for all locks of the mm. */
+	userptr_mock_obj_new(mock, addr, SZ_4M, 0);
 
 	allow_signal(SIGUSR1);
 	send_sig(SIGUSR1, current, 0);
