@@ -33,7 +33,7 @@ static void vgem_vma_put_vm_bo(struct vgem_vma *vma)
 /* Drop a mapping that is not, or no longer, in its VM. */
 static void vgem_vma_free(struct vgem_vm *vm, struct vgem_vma *vma)
 {
-	if (drm_gem_is_imported(vma->obj))
+	if (vgem_vma_is_import(vma))
 		vgem_import_bind_drop(vma);
 	else if (vgem_vma_is_userptr(vma))
 		drm_userptr_binding_fini(&vma->binding);
@@ -91,7 +91,7 @@ static int vgem_vma_prepare_import(struct vgem_vm *vm, struct vgem_vma *vma)
 static int vgem_vma_prepare_userptr(struct vgem_vm *vm, struct vgem_vma *vma)
 {
 	return drm_userptr_binding_init(&vma->binding, &vm->userptr,
-					&to_vgem_userptr(vma->obj)->userptr,
+					vgem_gem_userptr(vma->obj),
 					vma->base.gem.offset,
 					vma->base.va.range, vma->base.va.addr);
 }
@@ -102,6 +102,7 @@ static struct vgem_vma *vgem_vma_create(struct vgem_vm *vm,
 					struct drm_gem_object *obj,
 					bool writable)
 {
+	struct drm_userptr *userptr = vgem_gem_userptr(obj);
 	struct vgem_vma *vma;
 	int err;
 
@@ -111,13 +112,15 @@ static struct vgem_vma *vgem_vma_create(struct vgem_vm *vm,
 
 	drm_gpuva_init_from_op(&vma->base, op);
 	vma->obj = obj;
-	vma->writable = writable && !vgem_gem_is_read_only(obj);
+	/* What may not be written to may not, whatever the mapping says. */
+	vma->writable = writable &&
+			!(userptr && userptr->flags & DRM_USERPTR_READ_ONLY);
 
 	err = vgem_pt_reserve(&vm->pt, op->va.addr, op->va.range);
 	if (err)
 		goto err_free;
 
-	if (vgem_vma_is_userptr(vma))
+	if (userptr)
 		err = vgem_vma_prepare_userptr(vm, vma);
 	else if (drm_gem_is_imported(obj))
 		err = vgem_vma_prepare_import(vm, vma);
@@ -311,6 +314,7 @@ static int vgem_vm_bind_locked(struct vgem_vm *vm,
 			       const struct drm_vgem_vm_bind *args,
 			       struct drm_gem_object *obj)
 {
+	struct drm_userptr *userptr = obj ? vgem_gem_userptr(obj) : NULL;
 	struct vgem_bind_plan plan = {};
 	struct drm_gpuva_ops *ops;
 	int err;
@@ -324,11 +328,10 @@ static int vgem_vm_bind_locked(struct vgem_vm *vm,
 			.map.gem.offset = args->offset,
 		};
 
-		if (!vgem_gem_is_userptr(obj))
+		if (!userptr)
 			req.map.gem.obj = obj;
 		else if (args->op == DRM_VGEM_VM_BIND_OP_MAP)
-			req.map.gem.offset +=
-				to_vgem_userptr(obj)->userptr.start;
+			req.map.gem.offset += userptr->start;
 
 		ops = drm_gpuvm_sm_map_ops_create(&vm->base, &req);
 	} else {

@@ -182,7 +182,16 @@ static inline struct vgem_vma *to_vgem_vma(struct drm_gpuva *va)
 	return container_of(va, struct vgem_vma, base);
 }
 
-bool vgem_vma_is_userptr(const struct vgem_vma *vma);
+/* Is it memory of a process, this one's or another's? */
+static inline bool vgem_vma_is_userptr(const struct vgem_vma *vma)
+{
+	return vma->binding.userptr;
+}
+
+static inline bool vgem_vma_is_import(const struct vgem_vma *vma)
+{
+	return vma->binding.import;
+}
 
 /* Is it for the helpers to look at? */
 static inline bool vgem_vma_has_binding(const struct vgem_vma *vma)
@@ -351,7 +360,7 @@ void vgem_unplug_debugfs_init(struct drm_minor *minor);
 struct drm_gem_object *vgem_userptr_create(struct drm_device *dev,
 					   struct vgem_gpu_file *gpu, u64 addr,
 					   u64 size, u32 flags);
-bool vgem_gem_is_read_only(struct drm_gem_object *obj);
+struct drm_userptr *vgem_gem_userptr(struct drm_gem_object *obj);
 
 /* Hooks of the in-tree driver */
 

@@ -12,6 +12,7 @@
 
 #include <drm/drm_file.h>
 #include <drm/drm_print.h>
+#include <drm/drm_userptr_export.h>
 
 #include "vgem_drv.h"
 
@@ -40,9 +41,31 @@ static int vgem_userptr_open(struct drm_gem_object *obj, struct drm_file *file)
 	return drm_userptr_owned(&to_vgem_userptr(obj)->userptr) ? 0 : -EPERM;
 }
 
+static void vgem_userptr_unexport(struct drm_userptr *userptr)
+{
+	struct vgem_userptr *bo = container_of(userptr, typeof(*bo), userptr);
+	struct drm_device *dev = bo->base.dev;
+
+	drm_gem_object_put(&bo->base);
+	drm_dev_put(dev);
+}
+
+/* The one way to another process. */
 static struct dma_buf *vgem_userptr_export(struct drm_gem_object *obj, int flags)
 {
-	return ERR_PTR(-EOPNOTSUPP);
+	struct drm_device *dev = obj->dev;
+	struct dma_buf *dmabuf;
+
+	dmabuf = drm_userptr_export(&to_vgem_userptr(obj)->userptr,
+				    dev->driver->fops->owner, flags,
+				    vgem_userptr_unexport);
+	if (IS_ERR(dmabuf))
+		return dmabuf;
+
+	drm_dev_get(dev);
+	drm_gem_object_get(obj);
+
+	return dmabuf;
 }
 
 /*
@@ -67,11 +90,14 @@ bool vgem_gem_is_userptr(const struct drm_gem_object *obj)
 	return obj->funcs == &vgem_userptr_funcs;
 }
 
-/* May the engine never write to the object, whatever the mapping says? */
-bool vgem_gem_is_read_only(struct drm_gem_object *obj)
+/* The userptr that an object is made of, or imported from; NULL for others */
+struct drm_userptr *vgem_gem_userptr(struct drm_gem_object *obj)
 {
-	return vgem_gem_is_userptr(obj) &&
-	       to_vgem_userptr(obj)->userptr.flags & DRM_USERPTR_READ_ONLY;
+	if (vgem_gem_is_userptr(obj))
+		return &to_vgem_userptr(obj)->userptr;
+
+	return drm_gem_is_imported(obj) ?
+	       drm_userptr_from_dma_buf(obj->import_attach->dmabuf) : NULL;
 }
 
 /*

@@ -17,11 +17,6 @@
 /* VMs of one file; a limit for what an unprivileged client can pile up. */
 #define VGEM_MAX_VMS	XA_LIMIT(1, 4096)
 
-bool vgem_vma_is_userptr(const struct vgem_vma *vma)
-{
-	return vgem_gem_is_userptr(vma->obj);
-}
-
 static struct vgem_vm *
 userptr_vm_to_vgem_vm(struct drm_userptr_vm *userptr_vm)
 {
