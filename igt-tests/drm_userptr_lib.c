@@ -662,12 +662,14 @@ void vup_cgroup_drop(void)
 void vup_ignore_oom_kill(void)
 {
 	/*
-	 * What the kernel says when it kills for memory, with its call trace. No
+	 * What the kernel says when it kills for memory, with its call trace; and
+	 * when the reaper gave up because a job takes its time, with all locks. No
 	 * backslash: it would not come through the kernel's log as one.
 	 */
 	igt_emit_ignore_dmesg_regex("oom-killer|oom_reaper|Killed process|[Mm]emory cgroup|CPU: |"
 				    "Hardware name|Tainted: |Stack:|Call Trace|TASK>|[+]0x[0-9a-f]+/0x|"
-				    "^ *(RIP|Code|RSP|RAX|RDX|RBP|R10|R13|PKRU)|^ *[0-9a-f ]+$");
+				    "^ *(RIP|Code|RSP|RAX|RDX|RBP|R10|R13|PKRU)|^ *[0-9a-f ]+$|"
+				    "Showing all locks|locks? held by|^ #[0-9]+: |^=+$|^$");
 }
 
 /* Processes */

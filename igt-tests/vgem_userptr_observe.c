@@ -203,7 +203,7 @@ static void fdinfo_memory(void)
 
 	/* The binding keeps it. */
 	gem_close(file, handle);
-	expect(file, "drm-total-userptr", size);
+	expect_soon(file, "drm-total-userptr", size);
 	vup_unbind(&v, va, size);
 	expect_soon(file, "vgem-userptr-count", 0);
 	expect(file, "drm-total-userptr", 0);
