@@ -258,6 +258,10 @@ bool vup_process_blocked(pid_t pid);
  */
 pid_t vup_fork(void);
 
+/* A file descriptor over a socket, with SCM_RIGHTS; -1 if none came */
+void vup_send_file(int to, int file);
+int vup_receive_file(int from);
+
 /* One-shot gate between processes that fork() made; waiting is bounded. */
 struct vup_gate {
 	int fd[2];

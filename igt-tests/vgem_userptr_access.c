@@ -195,38 +195,6 @@ static void exec_inherited_file(void)
 	reap_ok(pid);
 }
 
-static void send_file(int to, int file)
-{
-	char control[CMSG_SPACE(sizeof(int))] = { }, byte = 'f';
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &file, sizeof(int));
-	igt_assert_eq(sendmsg(to, &msg, 0), 1);
-}
-
-static int receive_file(int from)
-{
-	char control[CMSG_SPACE(sizeof(int))] = { }, byte;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	int file = -1;
-
-	if (recvmsg(from, &msg, 0) == 1 && CMSG_FIRSTHDR(&msg))
-		memcpy(&file, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
-	return file;
-}
-
 static void file_passed(void)
 {
 	struct theirs t;
@@ -238,7 +206,7 @@ static void file_passed(void)
 	/* Forked before there is anything to inherit */
 	pid = vup_fork();
 	if (!pid) {
-		int file = receive_file(pair[1]), line;
+		int file = vup_receive_file(pair[1]), line;
 
 		if (read(pair[1], &t, sizeof(t)) != sizeof(t))
 			_exit(1);
@@ -255,7 +223,7 @@ static void file_passed(void)
 	t.handle = vup_userptr_create(t.v.fd, ptr, page, 0);
 	vup_bind_bo(&t.v, t.handle, va, page, 0, 0);
 	vup_ok(&t.v, op_fill(va, page, 1));
-	send_file(pair[0], t.v.fd);
+	vup_send_file(pair[0], t.v.fd);
 	igt_assert_eq(write(pair[0], &t, sizeof(t)), sizeof(t));
 	reap_ok(pid);
 
@@ -458,7 +426,6 @@ static void read_only_other_ways(void)
 {
 	uint32_t *ptr = vup_alloc(page), handle;
 	struct drm_mode_map_dumb map = { };
-	struct drm_prime_handle prime = { .flags = DRM_RDWR, .fd = -1 };
 	struct drm_vgem_vm_bind bind = {
 		.vm_id = v.vm, .op = DRM_VGEM_VM_BIND_OP_MAP, .addr = va, .range = page,
 	};
@@ -466,11 +433,10 @@ static void read_only_other_ways(void)
 	vup_paint(ptr, page, 3);
 	igt_assert_eq(mprotect(ptr, page, PROT_READ), 0);
 	handle = vup_userptr_create(fd, ptr, page, DRM_VGEM_USERPTR_READ_ONLY);
-	map.handle = prime.handle = bind.handle = handle;
+	map.handle = bind.handle = handle;
 
-	/* A second mapping, here or at somebody else's */
+	/* A second mapping. For somebody else's: dmabuf@export-read-only. */
 	do_ioctl_err(fd, DRM_IOCTL_MODE_MAP_DUMB, &map, ENODEV);
-	do_ioctl_err(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime, EOPNOTSUPP);
 
 	/* A binding that does not say read-only: refused, or read-only all the same */
 	if (!__vup_bind(fd, &bind)) {

@@ -90,9 +90,6 @@
  * SUBTEST: mmap-every-way
  * Description: no offset of the device file, and no kind of mapping, shows a userptr object
  *
- * SUBTEST: prime-export
- * Description: a userptr object is not exported
- *
  * SUBTEST: fence-attach
  * Description: a userptr object takes no fences of user space
  *
@@ -919,19 +916,6 @@ static void mmap_every_way(void)
 	still_works();
 }
 
-static void prime_export(void)
-{
-	static const uint32_t flags[] = { 0, DRM_CLOEXEC, DRM_RDWR, DRM_CLOEXEC | DRM_RDWR };
-
-	for (int i = 0; i < (int)ARRAY_SIZE(flags); i++) {
-		struct drm_prime_handle arg = { .handle = handle, .flags = flags[i], .fd = -1 };
-
-		do_ioctl_err(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &arg, EOPNOTSUPP);
-		igt_assert_eq(arg.fd, -1);
-	}
-	still_works();
-}
-
 static void fence_attach(void)
 {
 	static const uint32_t flags[] = { 0, VGEM_FENCE_WRITE };
@@ -1110,10 +1094,6 @@ int igt_main()
 	igt_describe("Broken if some kind of mapping was forgotten (fbsd:53b5812d74).");
 	igt_subtest("mmap-every-way")
 		mmap_every_way();
-
-	igt_describe("Broken if user memory leaves its process (CVE-2026-54976).");
-	igt_subtest("prime-export")
-		prime_export();
 
 	igt_describe("Broken if user space can hold up the mm.");
 	igt_subtest("fence-attach")
