@@ -45,7 +45,8 @@ extern "C" {
  * EAGAIN       invalidated faster than the retry budget allows, nothing was
  *              submitted
  * EOPNOTSUPP   the device cannot do coherent DMA, or not offered on a userptr
- * ENODEV       mmap() of a userptr buffer object
+ * ENODEV       mmap() of a userptr buffer object; the exporter of an imported one
+ *              has taken its memory back
  * ENOMEM       out of memory, or over a limit of the file or the device
  * ETIME        a fence not of this device, or a user fence, did not signal in
  *              time
@@ -81,8 +82,12 @@ extern "C" {
  * objects may overlap.
  *
  * The object has no mmap offset and takes no user fences: mapping it is
- * refused with -ENODEV, exporting it and DRM_IOCTL_VGEM_FENCE_ATTACH with
- * -EOPNOTSUPP.
+ * refused with -ENODEV and DRM_IOCTL_VGEM_FENCE_ATTACH with -EOPNOTSUPP.
+ *
+ * It can be exported. A file of this device that imports the dma-buf, in whatever
+ * process, can bind it, and shares the memory of the process that made it; when
+ * that unmaps it or exits, jobs fail with -EFAULT. Other devices can attach to it,
+ * and map it if it is pinned.
  */
 struct drm_vgem_userptr_create {
 	/** @addr: CPU address of the first byte */
@@ -104,7 +109,7 @@ struct drm_vgem_userptr_create {
  * RLIMIT_MEMLOCK: -ENOMEM if that is too low, -EPERM if it is zero, unless the
  * caller has CAP_IPC_LOCK. Nothing ever
  * waits for the GPU then, and what the process does to its mappings the GPU does
- * not see: after munmap() it still has the old pages.
+ * not see: after munmap() it still has the old pages, as long as they are bound.
  */
 #define DRM_VGEM_USERPTR_PIN		(1 << 2)
 	/** @handle: returned GEM handle */
@@ -172,7 +177,10 @@ struct drm_vgem_vm_bind {
 #define DRM_VGEM_VM_BIND_OP_MAP_USERPTR	1
 /* Take away whatever is mapped; holes are no error */
 #define DRM_VGEM_VM_BIND_OP_UNMAP	2
-	/** @handle: GEM handle for OP_MAP (a userptr one or any other), else zero */
+	/**
+	 * @handle: GEM handle for OP_MAP (a userptr one, an imported one or any
+	 * other), else zero
+	 */
 	__u32 handle;
 	/** @flags: DRM_VGEM_VM_BIND_* */
 	__u32 flags;
@@ -359,8 +367,9 @@ struct drm_vgem_sync {
  * All userptrs bound in the VM are valid when the job is published, and stay so
  * until it is done, or the operation of the mm that takes memory away waits.
  * If memory that the job's operations name is gone, the call fails with
- * -EFAULT and @fault_addr tells where; nothing was submitted. Bindings that the
- * job does not name do not disturb it.
+ * -EFAULT and @fault_addr tells where; nothing was submitted. For imported
+ * objects it is the error that their exporter gives. Bindings that the job does
+ * not name do not disturb it.
  *
  * Fences to wait for that are not of this device's own jobs are waited for in
  * the call, before any memory is looked at, for at most @timeout_ns.
