@@ -89,6 +89,7 @@ static int try_theirs(const struct theirs *t)
 		.vm_id = t->v.vm, .op = DRM_VGEM_VM_BIND_OP_UNMAP, .addr = va, .range = 4096,
 	};
 	struct drm_vgem_vm_query query = { .vm_id = t->v.vm };
+	struct drm_prime_handle prime = { .handle = t->handle, .flags = DRM_CLOEXEC };
 	struct drm_vgem_vm_stats before, after;
 	struct vup w = { .fd = t->v.fd };
 	uint32_t *mine, id;
@@ -99,6 +100,7 @@ static int try_theirs(const struct theirs *t)
 	FAIL_UNLESS(__vup_queue_destroy(w.fd, t->v.queue) == -EPERM);
 	FAIL_UNLESS(__vup_vm_destroy(w.fd, t->v.vm) == -EPERM);
 	FAIL_UNLESS(__vup_ioctl(w.fd, DRM_IOCTL_VGEM_VM_QUERY, &query) == -EPERM);
+	FAIL_UNLESS(__vup_ioctl(w.fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime) == -EPERM);
 
 	mine = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	FAIL_UNLESS(mine != MAP_FAILED);
@@ -197,9 +199,9 @@ static void exec_inherited_file(void)
 
 static void file_passed(void)
 {
+	int pair[2], dmabuf;
 	struct theirs t;
 	uint32_t *ptr;
-	int pair[2];
 	pid_t pid;
 
 	igt_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
@@ -223,6 +225,8 @@ static void file_passed(void)
 	t.handle = vup_userptr_create(t.v.fd, ptr, page, 0);
 	vup_bind_bo(&t.v, t.handle, va, page, 0, 0);
 	vup_ok(&t.v, op_fill(va, page, 1));
+	/* An export of the owner's own is no invitation. */
+	igt_assert_eq(drmPrimeHandleToFD(t.v.fd, t.handle, DRM_CLOEXEC, &dmabuf), 0);
 	vup_send_file(pair[0], t.v.fd);
 	igt_assert_eq(write(pair[0], &t, sizeof(t)), sizeof(t));
 	reap_ok(pid);
@@ -233,6 +237,7 @@ static void file_passed(void)
 	vup_check_value(ptr, page, 2);
 	vup_fini(&t.v);
 	drm_close_driver(t.v.fd);
+	close(dmabuf);
 	vup_unmap(ptr, page);
 	close(pair[0]);
 	close(pair[1]);

@@ -11,6 +11,7 @@
 
 #include <drm/drm_file.h>
 #include <drm/drm_managed.h>
+#include <drm/drm_prime.h>
 #include <drm/drm_print.h>
 
 #include "vgem_drv.h"
@@ -102,6 +103,24 @@ void vgem_gpu_debugfs_init(struct drm_minor *minor)
 					minor->debugfs_root);
 	vgem_unplug_debugfs_init(minor);
 	vgem_pt_debugfs_init(minor->debugfs_root);
+}
+
+/* What is exported once is handed out again without asking: so ask before. */
+int vgem_gpu_prime_handle_to_fd(struct drm_device *dev, struct drm_file *file,
+				u32 handle, u32 flags, int *prime_fd)
+{
+	struct drm_gem_object *obj;
+	bool refused;
+
+	obj = drm_gem_object_lookup(file, handle);
+	if (!obj)
+		return -ENOENT;
+	refused = vgem_gem_is_userptr(obj) &&
+		  !drm_userptr_owned(vgem_gem_userptr(obj));
+	drm_gem_object_put(obj);
+
+	return refused ? -EPERM :
+	       drm_gem_prime_handle_to_fd(dev, file, handle, flags, prime_fd);
 }
 
 /* The dumb buffer ioctl hands out mmap offsets for any handle: not for ours. */

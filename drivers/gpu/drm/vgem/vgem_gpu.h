@@ -378,6 +378,8 @@ void vgem_gpu_show_fdinfo(struct drm_printer *p, struct drm_file *file);
 void vgem_gpu_debugfs_init(struct drm_minor *minor);
 int vgem_gpu_dumb_map_offset(struct drm_file *file, struct drm_device *dev,
 			     u32 handle, u64 *offset);
+int vgem_gpu_prime_handle_to_fd(struct drm_device *dev, struct drm_file *file,
+				u32 handle, u32 flags, int *prime_fd);
 
 int vgem_userptr_create_ioctl(struct drm_device *dev, void *data,
 			      struct drm_file *file);
@@ -439,6 +441,7 @@ static inline bool vgem_gem_is_userptr(const struct drm_gem_object *obj)
 }
 
 #define vgem_gpu_dumb_map_offset	NULL
+#define vgem_gpu_prime_handle_to_fd	NULL
 #define vgem_gpu_show_fdinfo		NULL
 #define vgem_gpu_debugfs_init		NULL
 
