@@ -14,7 +14,7 @@
 #include <linux/workqueue.h>
 
 #include "../drm_userptr_internal.h"
-#include "drm_userptr_mock.h"
+#include "drm_userptr_mock_export.h"
 
 #define TAG	0xa100000000ull
 
@@ -216,6 +216,95 @@ static void cost_commit(struct kunit *test)
 	kvfree(bindings);
 }
 
+/* As a driver with imports does it; only with @lock there is anything to do. */
+static u64 cost_submit_imports(struct kunit *test, struct cost_vm *vm, bool lock)
+{
+	struct drm_userptr_submit submit;
+	struct drm_exec exec;
+	u64 ns = ktime_get_ns();
+
+	guard(mutex)(&vm->lock);
+
+	drm_userptr_submit_init(&submit, &vm->base);
+	KUNIT_ASSERT_EQ(test, 0, drm_userptr_submit_populate(&submit));
+	if (lock)
+		KUNIT_ASSERT_EQ(test, 0, userptr_mock_exports_lock(test->priv, &exec));
+	KUNIT_ASSERT_EQ(test, 0, drm_userptr_submit_validate(&submit));
+	KUNIT_ASSERT_EQ(test, 0, drm_userptr_commit_begin(&submit));
+	drm_userptr_commit_end(&submit);
+	if (lock)
+		drm_exec_fini(&exec);
+	drm_userptr_submit_fini(&submit);
+
+	return ktime_get_ns() - ns;
+}
+
+static u64 cost_commit_imports_ns(struct kunit *test, struct cost_vm *vm, bool lock)
+{
+	u64 ns[51];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(ns); i++)
+		ns[i] = cost_submit_imports(test, vm, lock);
+	sort(ns, ARRAY_SIZE(ns), sizeof(*ns), cost_cmp, NULL);
+
+	return ns[ARRAY_SIZE(ns) / 2];
+}
+
+/* Imports cost a driver their locks; the helpers nothing, if none has moved. */
+static void cost_commit_imports(struct kunit *test)
+{
+	static const unsigned int counts[] = { 1, 100, 1000 };
+	struct userptr_mock *mock = test->priv;
+	struct drm_userptr_binding *bindings;
+	struct cost_vm vm = {};
+	u64 ns[ARRAY_SIZE(counts)];
+	unsigned int i, bound = 0;
+
+	/* For a process: there has to be one. */
+	userptr_mock_mmap(mock, PAGE_SIZE);
+	bindings = kvcalloc(counts[2], sizeof(*bindings), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, bindings);
+	mutex_init(&vm.lock);
+	KUNIT_ASSERT_EQ(test, 0, drm_userptr_vm_init(&vm.base, mock->dev,
+						     &cost_vm_ops, 0));
+	drm_userptr_vm_set_lock(&vm.base, &vm.lock);
+
+	for (i = 0; i < ARRAY_SIZE(counts); i++) {
+		for (; bound < counts[i]; bound++) {
+			struct userptr_mock_export *export;
+			struct userptr_mock_import *import;
+
+			export = userptr_mock_export_new(mock, PAGE_SIZE, true,
+							 TAG);
+			import = userptr_mock_import_new(export, mock->dev, 0);
+			KUNIT_ASSERT_EQ(test, 0,
+					drm_userptr_binding_init_import(&bindings[bound],
+									&vm.base,
+									&import->base,
+									0, PAGE_SIZE,
+									bound * PAGE_SIZE));
+			guard(mutex)(&vm.lock);
+			drm_userptr_bind(&bindings[bound]);
+		}
+		cost_submit_imports(test, &vm, true);
+		ns[i] = cost_commit_imports_ns(test, &vm, false);
+		kunit_info(test, "commit with %u idle imports: %llu ns, with their locks %llu ns\n",
+			   counts[i], ns[i],
+			   cost_commit_imports_ns(test, &vm, true));
+	}
+
+	KUNIT_EXPECT_LT(test, ns[2], 10 * ns[0] + 1000);
+
+	while (bound--) {
+		scoped_guard(mutex, &vm.lock)
+			drm_userptr_unbind(&bindings[bound]);
+		drm_userptr_binding_fini(&bindings[bound]);
+	}
+	drm_userptr_vm_fini(&vm.base);
+	kvfree(bindings);
+}
+
 /*
  * Damage: one page is one window, of however many
  */
@@ -308,6 +397,7 @@ static void cost_memory(struct kunit *test)
 static struct kunit_case drm_userptr_cost_tests[] = {
 	KUNIT_CASE(cost_overlapping),
 	KUNIT_CASE(cost_commit),
+	KUNIT_CASE(cost_commit_imports),
 	KUNIT_CASE(cost_one_page),
 	KUNIT_CASE(cost_memory),
 	{ }

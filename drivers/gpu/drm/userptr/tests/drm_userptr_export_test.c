@@ -273,6 +273,78 @@ static void export_revoked_busy(struct kunit *test)
 	export_case_end(c);
 }
 
+/* Somebody else who has the dma_resv, for as long as we like */
+struct export_holder {
+	struct dma_resv *resv;
+	struct completion held;
+	struct completion let_go;
+};
+
+static long export_hold(void *arg)
+{
+	struct export_holder *holder = arg;
+
+	dma_resv_lock(holder->resv, NULL);
+	complete_all(&holder->held);
+	wait_for_completion(&holder->let_go);
+	dma_resv_unlock(holder->resv);
+
+	return 0;
+}
+
+static struct export_holder *export_holder_new(struct export_case *c)
+{
+	struct export_holder *holder;
+
+	holder = kunit_kzalloc(c->test, sizeof(*holder), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(c->test, holder);
+	holder->resv = c->dmabuf->resv;
+	init_completion(&holder->held);
+	init_completion(&holder->let_go);
+
+	return holder;
+}
+
+/* How long it takes from where it can go on to the end of the pins */
+static void export_time_to_unpin(struct kunit *test)
+{
+	static const char * const states[] = { "idle", "busy", "contended" };
+	unsigned int state;
+
+	for (state = 0; state < ARRAY_SIZE(states); state++) {
+		struct export_case *c = export_case_new(test, DRM_USERPTR_PIN, true);
+		struct userptr_mock_job *job = userptr_mock_job_new(c->mock, 0, 1);
+		struct export_holder *holder = export_holder_new(c);
+		struct dma_resv *resv = c->dmabuf->resv;
+		u64 ns;
+
+		c->unmap_at_once = true;
+		KUNIT_ASSERT_EQ(test, 0, export_map(c, DMA_BIDIRECTIONAL));
+		dma_resv_lock(resv, NULL);
+		KUNIT_EXPECT_EQ(test, 0, dma_resv_reserve_fences(resv, 1));
+		dma_resv_add_fence(resv, &job->fence, DMA_RESV_USAGE_BOOKKEEP);
+		dma_resv_unlock(resv);
+		if (state != 1)
+			userptr_mock_job_end(job);
+		if (state == 2) {
+			userptr_mock_thread_start(c->mock, export_hold, holder);
+			wait_for_completion(&holder->held);
+		}
+
+		KUNIT_EXPECT_EQ(test, 0, vm_munmap(c->addr, SIZE));
+		if (state == 1)
+			KUNIT_EXPECT_TRUE(test, userptr_mock_job_waited(job));
+		ns = ktime_get_ns();
+		if (state == 1)
+			userptr_mock_job_end(job);
+		complete_all(&holder->let_go);
+		KUNIT_EXPECT_FALSE(test, export_is_pinned(c));
+		kunit_info(test, "%s: unpinned after %llu us\n", states[state],
+			   (ktime_get_ns() - ns) / NSEC_PER_USEC);
+		export_case_end(c);
+	}
+}
+
 /* Who cannot be told keeps it, until it does not need it any more. */
 static void export_static_keeps(struct kunit *test)
 {
@@ -400,6 +472,7 @@ static struct kunit_case export_cases[] = {
 	KUNIT_CASE(export_revoked),
 	KUNIT_CASE(export_revoked_at_once),
 	KUNIT_CASE(export_revoked_busy),
+	KUNIT_CASE(export_time_to_unpin),
 	KUNIT_CASE(export_static_keeps),
 	KUNIT_CASE(export_binding_keeps),
 	KUNIT_CASE(export_survives_zapping),

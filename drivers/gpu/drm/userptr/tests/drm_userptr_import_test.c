@@ -9,6 +9,7 @@
  */
 
 #include <linux/dma-resv.h>
+#include <linux/mman.h>
 
 #include <kunit/static_stub.h>
 
@@ -244,6 +245,44 @@ static void import_honours_kernel_fences(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(submit));
 	KUNIT_EXPECT_EQ(test, 0, submit->ret);
 	KUNIT_EXPECT_EQ(test, PAGES, import_sees(&c, TAG));
+}
+
+struct import_late {
+	struct import_case c;
+	struct userptr_mock_job *job;
+	struct completion hooked;
+};
+
+static void import_late_fence_hook(struct userptr_mock_vm *vm)
+{
+	struct import_late *late = vm->hook_data;
+
+	vm->after_populate = NULL;
+	userptr_mock_export_kernel_fence(late->c.export, late->job);
+	complete_all(&late->hooked);
+}
+
+/* One that comes when all had been waited for */
+static void import_late_kernel_fence(struct kunit *test)
+{
+	struct userptr_mock_thread *submit;
+	struct import_late *late;
+
+	late = kunit_kzalloc(test, sizeof(*late), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, late);
+	init_completion(&late->hooked);
+	late->c = import_case_new(test, 0, 0);
+	late->job = userptr_mock_job_new(late->c.mock, 0, 1);
+	late->c.vm->hook_data = late;
+	late->c.vm->after_populate = import_late_fence_hook;
+
+	submit = userptr_mock_thread_start(late->c.mock, import_submit, late->c.vm);
+	wait_for_completion(&late->hooked);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_blocked(submit));
+	KUNIT_EXPECT_EQ(test, late->c.vm->present, 0);
+	userptr_mock_job_end(late->job);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(submit));
+	KUNIT_EXPECT_EQ(test, PAGES, import_sees(&late->c, TAG));
 }
 
 /* The exporter calls at every step of an import (bugs.md row 110). */
@@ -622,6 +661,33 @@ static void import_explicit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(c.vm));
 }
 
+static void import_explicit_hook(struct userptr_mock_vm *vm)
+{
+	vm->after_populate = NULL;
+	userptr_mock_export_invalidate(vm->hook_data);
+}
+
+/* The same, if it becomes void between the look and the commit */
+static void import_explicit_collision(struct kunit *test)
+{
+	struct import_case c = import_case_new(test, DRM_USERPTR_VM_EXPLICIT, 0);
+	struct userptr_mock_thread *submit;
+	struct userptr_mock_job *job;
+
+	c.vm->named[0] = c.binding;
+	job = userptr_mock_submit_new(c.vm);
+	c.vm->named[0] = NULL;
+	c.vm->hook_data = c.export;
+	c.vm->after_populate = import_explicit_hook;
+	submit = userptr_mock_thread_start(c.mock, import_submit, c.vm);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_job_waited(job));
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_blocked(submit));
+	userptr_mock_job_end(job);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(submit));
+	KUNIT_EXPECT_EQ(test, 0, submit->ret);
+	KUNIT_EXPECT_EQ(test, 1, atomic64_read(&c.vm->base.stats.retries));
+}
+
 /* A queue that would run for ever is suspended for a move, and resumed. */
 static void import_long_running(struct kunit *test)
 {
@@ -703,32 +769,103 @@ static void import_moves_before_lock(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, PAGES, import_sees(&c, TAG2));
 }
 
-static long import_mover(void *arg)
-{
-	unsigned int i;
+/* So often the memory is moved away from under somebody. */
+#define STORM_MAPS	100
 
-	for (i = 0; i < 200; i++)
-		userptr_mock_export_move(arg, TAG + i);
+struct import_storm {
+	struct import_case c;
+	/* A userptr in the same VMs, of which a page is replaced over and over */
+	unsigned long addr;
+	/* Another VM that has both, and another process's thread that submits */
+	struct userptr_mock_vm *vm;
+	struct userptr_mock_thread *mover;
+	unsigned int moves;
+};
+
+static long import_storm_move(void *arg)
+{
+	struct import_storm *storm = arg;
+
+	while (READ_ONCE(storm->c.export->maps) < STORM_MAPS) {
+		userptr_mock_export_move(storm->c.export, TAG + ++storm->moves);
+		cond_resched();
+	}
 
 	return 0;
 }
 
-/* Submissions get through while the memory never stays where it is. */
+static long import_storm_remap(void *arg)
+{
+	struct import_storm *storm = arg;
+
+	while (!completion_done(&storm->mover->done)) {
+		userptr_mock_remap(storm->c.mock, storm->addr, PAGE_SIZE,
+				   PROT_READ | PROT_WRITE);
+		cond_resched();
+	}
+
+	return 0;
+}
+
+static long import_storm_submit(void *arg)
+{
+	struct import_storm *storm = arg;
+	long err = 0;
+
+	while (!err && !completion_done(&storm->mover->done))
+		err = userptr_mock_submit_done(storm->vm);
+
+	return err;
+}
+
+/*
+ * Submissions on both sides get through while neither the exporter's memory nor
+ * the process's ever stays as it is.
+ */
 static void import_storm(struct kunit *test)
 {
-	struct import_case c = import_case_new(test, 0, 0);
-	struct userptr_mock_thread *mover;
+	struct userptr_mock_thread *submitter;
+	struct userptr_mock_obj *obj;
+	struct import_storm *storm;
 	unsigned int submits = 0;
+	int err = 0;
 
-	mover = userptr_mock_thread_start(c.mock, import_mover, c.export);
-	while (!completion_done(&mover->done) || submits < 100) {
-		KUNIT_ASSERT_EQ(test, 0, userptr_mock_submit_done(c.vm));
-		submits++;
+	storm = kunit_kzalloc(test, sizeof(*storm), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, storm);
+	storm->c = import_case_new(test, 0, 0);
+	storm->vm = userptr_mock_vm_new(storm->c.mock);
+	userptr_mock_bind_import(storm->vm, storm->c.import, 0, SIZE, VA);
+	storm->addr = userptr_mock_mmap(storm->c.mock, SZ_64K);
+	userptr_mock_fill(storm->c.mock, storm->addr, SZ_64K, TAG3);
+	obj = userptr_mock_obj_new(storm->c.mock, storm->addr, SZ_64K, 0);
+	userptr_mock_bind_all(storm->c.vm, obj, SZ_2M);
+	userptr_mock_bind_all(storm->vm, obj, SZ_2M);
+
+	storm->mover = userptr_mock_thread_start(storm->c.mock,
+						 import_storm_move, storm);
+	userptr_mock_thread_start(storm->c.mock, import_storm_remap, storm);
+	submitter = userptr_mock_thread_start(storm->c.mock,
+					      import_storm_submit, storm);
+	/* Shooting at oneself without end may use up a budget. */
+	while (!completion_done(&storm->mover->done) && (!err || err == -EAGAIN)) {
+		err = userptr_mock_submit_done(storm->c.vm);
+		submits += !err;
 	}
-	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(c.vm));
-	KUNIT_EXPECT_EQ(test, PAGES, import_sees(&c, TAG + 199));
-	kunit_info(test, "%u submissions, %lld invalidations\n", submits,
-		   atomic64_read(&c.vm->base.stats.invalidations));
+	KUNIT_EXPECT_TRUE(test, !err || err == -EAGAIN);
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(storm->mover));
+	KUNIT_EXPECT_TRUE(test, userptr_mock_thread_join(submitter));
+	KUNIT_EXPECT_TRUE(test, !submitter->ret || submitter->ret == -EAGAIN);
+
+	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(storm->c.vm));
+	KUNIT_EXPECT_EQ(test, PAGES, import_sees(&storm->c, TAG + storm->moves));
+	KUNIT_EXPECT_EQ(test, 15, userptr_mock_matches(storm->c.vm,
+						       SZ_2M + PAGE_SIZE,
+						       SZ_64K - PAGE_SIZE,
+						       TAG3 + 1));
+	KUNIT_EXPECT_GT(test, submits, 0);
+	kunit_info(test, "%u submissions, %u moves, %u mappings, %lld invalidations\n",
+		   submits, storm->moves, storm->c.export->maps,
+		   atomic64_read(&storm->c.vm->base.stats.invalidations));
 }
 
 static struct kunit_case import_cases[] = {
@@ -739,6 +876,7 @@ static struct kunit_case import_cases[] = {
 	KUNIT_CASE(import_moves_busy),
 	KUNIT_CASE(import_revoke_busy),
 	KUNIT_CASE(import_honours_kernel_fences),
+	KUNIT_CASE(import_late_kernel_fence),
 	KUNIT_CASE_PARAM(import_invalidated_at_step, import_steps_gen_params),
 	KUNIT_CASE(import_refused_attach),
 	KUNIT_CASE(import_refused_map),
@@ -756,6 +894,7 @@ static struct kunit_case import_cases[] = {
 	KUNIT_CASE(import_bind_while_void),
 	KUNIT_CASE(import_fini_while_void),
 	KUNIT_CASE(import_explicit),
+	KUNIT_CASE(import_explicit_collision),
 	KUNIT_CASE(import_long_running),
 	KUNIT_CASE(import_beside_userptr),
 	KUNIT_CASE(import_survives_reset),

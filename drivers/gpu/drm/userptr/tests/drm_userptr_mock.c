@@ -21,6 +21,7 @@
 #include <linux/anon_inodes.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
 #include <linux/file.h>
 #include <linux/highmem.h>
 #include <linux/kthread.h>
@@ -322,6 +323,12 @@ static void userptr_mock_map(struct drm_userptr_binding *binding, u64 addr,
 
 	lockdep_assert_held_read(&vm->base.notifier_lock);
 	lockdep_assert_held(&vm->lock);
+
+	/* Jobs that are there already could use it at once. */
+	if (binding->import &&
+	    !dma_resv_test_signaled(binding->import->dmabuf->resv,
+				    DMA_RESV_USAGE_KERNEL))
+		userptr_mock_violation(vm->mock, "mapped before the memory is there");
 
 	guard(spinlock)(&vm->pt_lock);
 
@@ -934,10 +941,7 @@ void userptr_mock_revive(struct userptr_mock_binding *binding)
 	mutex_unlock(&vm->lock);
 }
 
-/*
- * With the dma_resv of all imports held. Jobs of this device run as soon as they
- * are committed, so what is to depend on fences of the exporters waits for them.
- */
+/* With the dma_resv of all imports held */
 static int userptr_mock_commit(struct userptr_mock_vm *vm,
 			       struct drm_exec *exec,
 			       struct userptr_mock_job *job)
@@ -949,10 +953,6 @@ static int userptr_mock_commit(struct userptr_mock_vm *vm,
 	err = drm_userptr_submit_validate(submit);
 	if (err)
 		return err;
-
-	drm_exec_for_each_locked_object(exec, obj)
-		dma_resv_wait_timeout(obj->resv, DMA_RESV_USAGE_KERNEL, false,
-				      MAX_SCHEDULE_TIMEOUT);
 
 	/* The loop goes round. */
 	if (drm_userptr_commit_begin(submit))
