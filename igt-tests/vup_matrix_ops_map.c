@@ -77,7 +77,8 @@ static int run_mremap_grow(struct vup_cell *c)
 	size_t less = c->len - vup_page();
 
 	if (vup_is(c, VUP_IS_HUGETLB))
-		return result(mremap(vup_part(c), c->len, 2 * c->len, MREMAP_MAYMOVE) == MAP_FAILED);
+		return result(mremap(vup_part(c), c->len, 2 * c->len, MREMAP_MAYMOVE) ==
+			      MAP_FAILED);
 	vup_unmap(vup_part(c) + less, vup_page());
 	return result(mremap(vup_part(c), less, c->len, 0) == MAP_FAILED);
 }
