@@ -149,6 +149,20 @@ static u64 export_sees(struct export_case *c)
 	return n;
 }
 
+/* For those who pin of their own accord */
+static int export_pin(struct export_case *c)
+{
+	int err;
+
+	dma_resv_lock(c->dmabuf->resv, NULL);
+	err = dma_buf_pin(c->attach);
+	if (!err)
+		dma_buf_unpin(c->attach);
+	dma_resv_unlock(c->dmabuf->resv);
+
+	return err;
+}
+
 /* Attaching means nothing, and some who attach never map. */
 static void export_refused_unpinned(struct kunit *test)
 {
@@ -160,6 +174,8 @@ static void export_refused_unpinned(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
 				export_map(c, DMA_BIDIRECTIONAL));
 		KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, export_map(c, DMA_TO_DEVICE));
+		if (dynamic)
+			KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, export_pin(c));
 		export_case_end(c);
 	}
 }
@@ -173,6 +189,8 @@ static void export_pinned(struct kunit *test)
 		c = export_case_new(test, DRM_USERPTR_PIN, dynamic);
 		KUNIT_ASSERT_EQ(test, 0, export_map(c, DMA_BIDIRECTIONAL));
 		KUNIT_EXPECT_EQ(test, PAGES, export_sees(c));
+		if (dynamic)
+			KUNIT_EXPECT_EQ(test, 0, export_pin(c));
 		export_case_end(c);
 	}
 }
