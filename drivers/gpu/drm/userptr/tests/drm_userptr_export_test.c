@@ -393,7 +393,9 @@ static void export_binding_keeps(struct kunit *test)
 	userptr_mock_unbind(binding);
 	KUNIT_EXPECT_FALSE(test, export_is_pinned(c));
 
-	/* From then on there is nothing to be had. */
+	/* From then on there is nothing to be had, whatever is mapped there. */
+	userptr_mock_remap(c->mock, c->addr, SIZE, PROT_READ | PROT_WRITE);
+	userptr_mock_fill(c->mock, c->addr, SIZE, TAG);
 	binding = userptr_mock_bind_all(vm, c->obj, SZ_4M);
 	KUNIT_EXPECT_EQ(test, 0, userptr_mock_submit_done(vm));
 	KUNIT_EXPECT_EQ(test, binding->base.error, -EFAULT);
