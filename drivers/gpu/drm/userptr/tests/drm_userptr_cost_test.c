@@ -241,7 +241,7 @@ static u64 cost_submit_imports(struct kunit *test, struct cost_vm *vm, bool lock
 
 static u64 cost_commit_imports_ns(struct kunit *test, struct cost_vm *vm, bool lock)
 {
-	u64 ns[51];
+	u64 ns[5];
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(ns); i++)
@@ -254,7 +254,10 @@ static u64 cost_commit_imports_ns(struct kunit *test, struct cost_vm *vm, bool l
 /* Imports cost a driver their locks; the helpers nothing, if none has moved. */
 static void cost_commit_imports(struct kunit *test)
 {
-	static const unsigned int counts[] = { 1, 100, 1000 };
+	/* To contend for each lock on purpose takes a time that is their square. */
+	static const unsigned int counts[] = {
+		1, 100, IS_ENABLED(CONFIG_DEBUG_WW_MUTEX_SLOWPATH) ? 200 : 1000,
+	};
 	struct userptr_mock *mock = test->priv;
 	struct drm_userptr_binding *bindings;
 	struct cost_vm vm = {};
