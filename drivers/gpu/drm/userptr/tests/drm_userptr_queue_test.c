@@ -400,10 +400,13 @@ static void preempt_unprepared(struct kunit *test)
 static void preempt_fence_names(struct kunit *test)
 {
 	struct preempt_one *one = preempt_one_new(test);
-	struct dma_fence *fence = one->queue->base.fence;
 	const char __rcu *timeline;
 	const char __rcu *driver;
+	struct dma_fence *fence;
 
+	/* It is resumed first, then it has a fence. */
+	preempt_wait_worker(one->vm);
+	fence = one->queue->base.fence;
 	guard(rcu)();
 
 	driver = dma_fence_driver_name(fence);
