@@ -68,14 +68,18 @@ def glob_to_regex(glob):
     return f"^igt@{body}(@.*)?$"
 
 
-def run_own(machine, lane, glob=None, job="igt", share=None, **options):
-    """Our own suite, canary first; job may do more beside it. Returns results."""
+def run_own(machine, lane, glob=None, job="igt", share=None, together=False, **options):
+    """Our own suite, canary first; job may do more beside it. Returns results.
+
+    together: one process for all subtests of a program, which then do not start anew. Starting is most of what they
+    do where the CPU is emulated.
+    """
     tests, name, long = build(), share or lane, asks_for_long(glob)
     with _share(name) as share:
         _link_tree(tests, share / "igt", glob)
         _job(share, modules=["vgem", "vkms"], directory="/build/igt", canary=not glob,
              include=glob_to_regex(glob or "*"), exclude=f"^igt@{CANARY}" + ("" if long else f"|{LONG}"),
-             patience=600 if long else 60)
+             patience=600 if long else 60, together=together)
         outcome = _run(machine, name, share, job, **options)
         results = read(share / "results", lane)
         if not glob:
@@ -131,10 +135,11 @@ def candidates(programs, glob):
     return [name for name in programs if fnmatch.fnmatch(name, program)] or programs
 
 
-def _job(share, modules, directory, force="", canary=False, names=None, include=None, exclude=None, patience=60):
+def _job(share, modules, directory, force="", canary=False, names=None, include=None, exclude=None, patience=60,
+         together=False):
     (share / "modules").write_text("\n".join(modules) + "\n")
     env = [f"TESTS={directory}", f"FORCE={force}", f"CANARY={'^igt@' + CANARY if canary else ''}",
-           f"PATIENCE={patience}", f"SEED={shlex.quote(os.environ.get('SEED', ''))}"]
+           f"PATIENCE={patience}", f"TOGETHER={'--multiple-mode' if together else ''}", f"SEED={shlex.quote(os.environ.get('SEED', ''))}"]
     if names is not None:
         (share / "tests").write_text("".join(f"igt@{n}\n" for n in names))
         env.append("SELECT='--test-list /build/tests'")

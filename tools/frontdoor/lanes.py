@@ -61,12 +61,12 @@ def kunit(rig, glob=None):
     return results + [Result("guest", lane, FAIL if why else PASS, outcome.seconds, why)]
 
 
-def igt_own(rig, glob=None, long=False):
+def igt_own(rig, glob=None, long=False, together=False):
     glob = "*-long*" if long else glob
     options = dict(rig.options, **LONG) if igt.asks_for_long(glob) else dict(rig.options)
     options["arguments"] = [*options["arguments"], "kunit.enable=0"]
     lane = "debian" if rig.name == "debian" else f"{rig.name}-igt"
-    return igt.run_own(rig.machine, lane, glob, share=f"{lane}-long" if long else lane, **options)
+    return igt.run_own(rig.machine, lane, glob, share=f"{lane}-long" if long else lane, together=together, **options)
 
 
 def coverage(source):
@@ -138,7 +138,7 @@ def check(source, results, full=False):
 
     uml = [lambda: kunit(quick), lambda: igt_own(quick)]
     upstream = [lambda which=which: igt_upstream(quick, which) for which in igt.SETS]
-    qemu = [lambda: kunit(on("qemu")), lambda: igt_own(on("qemu"), None if full else EMULATED)]
+    qemu = [lambda: kunit(on("qemu")), lambda: igt_own(on("qemu"), None if full else EMULATED, together=not full)]
     if full:
         uml += [lambda: igt_own(quick, long=True), lambda: kunit(on("uml-deep")), lambda: igt_own(on("uml-deep"))]
         upstream += [lambda: lint.run_all(source), lambda: igt_own(on("debian"))]
