@@ -651,16 +651,8 @@ static void storm(void)
 	struct importer i[2] = {
 		importer_start(&s, word, 0), importer_start(&s, word, 0),
 	};
-	pid_t mover;
 
 	vup_bind_bo(&v, s.handle, va, s.size, 0, 0);
-	/* Whatever else moves pages, where that is to be had */
-	mover = vup_fork();
-	if (!mover)
-		for (;;) {
-			vup_file_write("/proc/sys/vm/compact_memory", "1");
-			sched_yield();
-		}
 	igt_until_timeout(4) {
 		uint32_t value = 100 + rounds % 2, answer;
 
@@ -680,8 +672,6 @@ static void storm(void)
 		vup_ok(&v, op_xor(va, s.size, 0xff));
 		rounds++;
 	}
-	igt_assert_eq(kill(mover, SIGKILL), 0);
-	igt_assert_eq(waitpid(mover, NULL, 0), mover);
 	igt_info("%u rounds, %u refused\n", rounds, refused);
 	for (int n = 0; n < 2; n++)
 		importer_end(&i[n]);
